@@ -1,0 +1,65 @@
+"""Finds what is stored twice in training data, verified by the texts themselves.
+
+The functions here are what the command line calls; the packages behind them load on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from greendata.model import ScanSummary
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "duplicates", "overlap", "scan"]
+
+
+def scan(
+    *uris: str,
+    catalog: str = ".greendata",
+    datasets: Mapping[str, str] | None = None,
+    **options: Any,
+) -> ScanSummary:
+    """Fingerprint the documents of ``uris`` and ``datasets`` (name to URI) and find duplicates.
+
+    ``options`` are fields of ``greendata.jobs.scan.ScanRequest``: ``threshold``, ``workers``,
+    ``text_column`` and so on; the defaults are those of ``greendata scan``.
+
+    Raises:
+        GreendataError: see ``greendata.errors``; objects that cannot be read do not raise, they
+            stand in the summary's ``skipped``.
+    """
+    from datetime import UTC, datetime
+
+    from greendata.jobs import scan as job
+    from greendata.model import Dataset
+    from greendata.progress import Progress
+
+    named = tuple(
+        Dataset(name=name, prefixes=(uri,)) for name, uri in sorted((datasets or {}).items())
+    )
+    request = job.ScanRequest(uris=uris, datasets=named, catalog=catalog, **options)
+    return job.scan(request, progress=Progress(), now=datetime.now(UTC))
+
+
+def duplicates(catalog: str = ".greendata", **options: Any) -> dict[str, Any]:
+    """The largest groups of duplicates, as ``greendata duplicates --json`` prints them.
+
+    ``options`` are fields of ``greendata.jobs.duplicates.DuplicatesRequest``.
+    """
+    from greendata.jobs import duplicates as job
+
+    return job.find_groups(job.DuplicatesRequest(catalog=catalog, **options)).as_dict()
+
+
+def overlap(catalog: str = ".greendata", **options: Any) -> dict[str, Any]:
+    """Overlaps of objects and datasets, as ``greendata overlap --json`` prints them.
+
+    ``options`` are fields of ``greendata.jobs.overlap.OverlapRequest``.
+    """
+    from greendata.jobs import overlap as job
+
+    return job.find_overlaps(job.OverlapRequest(catalog=catalog, **options)).as_dict()

@@ -1,0 +1,167 @@
+"""DuckDB views over the committed rows of a catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from greendata.catalog.schemas import SCHEMAS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+    from greendata.catalog.tables import Catalog, Snapshot
+
+POSITION_BITS = 36
+"""Rows an object may have, as bits; the number of its object stands above them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """What a scan that is not committed yet would add: seen by its own connection only."""
+
+    scan_id: str
+    objects: pa.Table
+    document_files: Sequence[str]
+    pairs: Sequence[pa.Table] = ()
+
+
+def create_views(
+    connection: DuckDBPyConnection,
+    catalog: Catalog,
+    snapshot: Snapshot,
+    pending: Pending | None = None,
+) -> None:
+    """Make the views ``scans, objects, documents, pairs, duplicates, overlaps`` of a snapshot.
+
+    Every view has the columns of ``schemas.SCHEMAS``; ``objects`` holds the newest row of each URI
+    that is not removed, with its place in the keep order (``object_order``), and ``documents`` only
+    those of readable objects, with ``position`` = object_order and row in one number.
+    """
+    _create_scans(connection, snapshot)
+    _create_raw(connection, catalog, "objects", snapshot.scan_ids)
+    documents = catalog.files("documents", snapshot.scan_ids)
+    create_rows(
+        connection, "documents", documents + list(pending.document_files if pending else [])
+    )
+    _create_raw(connection, catalog, "pairs", snapshot.scan_ids)
+    results = frozenset({snapshot.last.results_id}) if snapshot.last else frozenset[str]()
+    for name in ("duplicates", "overlaps"):
+        _create_raw(connection, catalog, name, results)
+        _view(connection, name, f"SELECT {_columns(name)} FROM {name}_rows")
+    _create_objects(connection, pending)
+    _view(
+        connection,
+        "documents",
+        "SELECT o.object_id, o.uri, o.dataset, d.row, d.row_group, d.digest_high, d.digest_low,"
+        " d.text_bytes, d.tokens, o.object_order,"
+        f" (o.object_order << {POSITION_BITS}) | d.row AS position"
+        " FROM documents_rows d JOIN objects o"
+        " ON d.object_id = o.object_id AND d.scan_id = o.documents_scan_id"
+        " WHERE o.status = 'read'",
+    )
+    _create_pairs(connection, pending)
+
+
+def _create_objects(connection: DuckDBPyConnection, pending: Pending | None) -> None:
+    """Table ``objects``; rows of a pending scan are newer than all others."""
+    rows = f"SELECT {_columns('objects')}, scan_id, s.sequence FROM objects_rows o JOIN scans s USING (scan_id)"
+    if pending is not None:
+        connection.register("pending_objects", pending.objects)
+        rows += (
+            f" UNION ALL BY NAME SELECT *, '{pending.scan_id}' AS scan_id,"
+            " 9223372036854775807 AS sequence FROM pending_objects"
+        )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE objects AS"
+        " SELECT o.* EXCLUDE sequence,"
+        " row_number() OVER (ORDER BY priority DESC, uri) - 1 AS object_order"
+        f" FROM (SELECT * FROM ({rows})"
+        "   QUALIFY row_number() OVER (PARTITION BY store_id, uri ORDER BY sequence DESC) = 1"
+        " ) o WHERE status <> 'removed'"
+    )
+    if pending is not None:
+        connection.unregister("pending_objects")
+
+
+def _create_pairs(connection: DuckDBPyConnection, pending: Pending | None) -> None:
+    """View ``pairs``; those that a pending scan compared already are among them."""
+    import pyarrow as pa
+
+    found = [*(pending.pairs if pending else ()), SCHEMAS["pairs"].empty_table()]
+    _table(connection, "pending_pairs", pa.concat_tables(found))
+    columns = _columns("pairs")
+    _view(
+        connection,
+        "pairs",
+        f"SELECT {columns} FROM pairs_rows UNION ALL SELECT {columns} FROM pending_pairs",
+    )
+
+
+def _create_scans(connection: DuckDBPyConnection, snapshot: Snapshot) -> None:
+    import json
+
+    import pyarrow as pa
+
+    rows = [
+        {
+            "scan_id": scan.scan_id,
+            "sequence": scan.sequence,
+            "results_id": scan.results_id,
+            "starts_over": scan.starts_over,
+            "started_at": scan.started_at,
+            "committed_at": scan.committed_at,
+            "parameters": json.dumps(scan.parameters),
+            "summary": json.dumps(scan.summary),
+        }
+        for scan in snapshot.scans
+    ]
+    schema = pa.schema([f for f in SCHEMAS["scans"] if f.name != "uris"])
+    _table(connection, "scans", pa.Table.from_pylist(rows, schema=schema))
+
+
+def _create_raw(
+    connection: DuckDBPyConnection, catalog: Catalog, name: str, scan_ids: Collection[str]
+) -> None:
+    """View ``NAME_rows``: all rows of these scans, with their ``scan_id``."""
+    create_rows(connection, name, catalog.files(name, scan_ids))
+
+
+def create_rows(connection: DuckDBPyConnection, name: str, files: list[str]) -> None:
+    """View ``NAME_rows`` over Parquet files in ``scan_id=…`` folders; an empty table without any."""
+    if not files:
+        import pyarrow as pa
+
+        schema = SCHEMAS[name]
+        for column, kind in _FILE_COLUMNS.items():
+            schema = schema.append(pa.field(column, kind))
+        connection.execute(f"DROP VIEW IF EXISTS {name}_rows")
+        _table(connection, f"{name}_rows", schema.empty_table())
+        return
+    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    connection.execute(f"DROP TABLE IF EXISTS {name}_rows")
+    _view(
+        connection,
+        f"{name}_rows",
+        f"SELECT *, filename, file_row_number FROM read_parquet([{listed}],"
+        " hive_partitioning = true, hive_types = {'scan_id': VARCHAR})",
+    )
+
+
+def _columns(name: str) -> str:
+    return ", ".join(SCHEMAS[name].names)
+
+
+_FILE_COLUMNS = {"scan_id": "string", "filename": "string", "file_row_number": "int64"}
+
+
+def _view(connection: DuckDBPyConnection, name: str, query: str) -> None:
+    connection.execute(f'CREATE OR REPLACE TEMP VIEW "{name}" AS {query}')
+
+
+def _table(connection: DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    connection.register("arrow_rows", rows)
+    connection.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS SELECT * FROM arrow_rows')
+    connection.unregister("arrow_rows")

@@ -1,0 +1,118 @@
+"""Arrow schemas of the catalog's tables. Text bytes are UTF-8 bytes; shares are 0..1."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+SCHEMAS: dict[str, pa.Schema] = {
+    # One row a scan; ``sequence`` counts commits, ``results_id`` names the rows of ``duplicates``
+    # and ``overlaps`` that hold after it, ``starts_over`` forgets all scans before.
+    "scans": pa.schema(
+        [
+            ("scan_id", pa.string()),
+            ("sequence", pa.int64()),
+            ("results_id", pa.string()),
+            ("starts_over", pa.bool_()),
+            ("started_at", _TIME),
+            ("committed_at", _TIME),
+            ("parameters", pa.string()),
+            ("uris", pa.string()),
+            ("summary", pa.string()),
+        ]
+    ),
+    # The newest row of a URI holds; ``documents_scan_id`` names the scan that fingerprinted it.
+    "objects": pa.schema(
+        [
+            ("object_id", pa.int64()),
+            ("uri", pa.string()),
+            ("store_id", pa.string()),
+            ("etag", pa.string()),
+            ("dataset", pa.string()),
+            ("priority", pa.int32()),
+            ("size_bytes", pa.int64()),
+            ("modified_at", _TIME),
+            ("format", pa.string()),
+            ("codec", pa.string()),
+            ("text_column", pa.string()),
+            ("documents", pa.int64()),
+            ("text_bytes", pa.int64()),
+            ("null_documents", pa.int64()),
+            ("skipped_documents", pa.int64()),
+            ("status", pa.string()),  # read | skipped | removed
+            ("reason", pa.string()),
+            ("detail", pa.string()),
+            ("documents_scan_id", pa.string()),
+            ("read_options", pa.string()),
+        ]
+    ),
+    "documents": pa.schema(
+        [
+            ("object_id", pa.int64()),
+            ("row", pa.int64()),
+            ("row_group", pa.int32()),
+            ("digest_high", pa.int64()),
+            ("digest_low", pa.int64()),
+            ("text_bytes", pa.int64()),
+            ("tokens", pa.int64()),
+            ("band_keys", pa.list_(pa.int64())),
+        ]
+    ),
+    # Every compared pair of texts, by digest, failures included; ``a`` outranks ``b``.
+    "pairs": pa.schema(
+        [
+            ("a_digest_high", pa.int64()),
+            ("a_digest_low", pa.int64()),
+            ("b_digest_high", pa.int64()),
+            ("b_digest_low", pa.int64()),
+            ("a_shingles", pa.int64()),
+            ("b_shingles", pa.int64()),
+            ("shared_shingles", pa.int64()),
+            ("jaccard", pa.float64()),
+        ]
+    ),
+    # ``containment`` is the share of the document's shingles that the kept one has too.
+    "duplicates": pa.schema(
+        [
+            ("document_uri", pa.string()),
+            ("document_row", pa.int64()),
+            ("kept_uri", pa.string()),
+            ("kept_row", pa.int64()),
+            ("kind", pa.string()),  # exact | near | candidate
+            ("jaccard", pa.float64()),
+            ("containment", pa.float64()),
+            ("document_text_bytes", pa.int64()),
+            ("kept_text_bytes", pa.int64()),
+            ("document_dataset", pa.string()),
+            ("kept_dataset", pa.string()),
+            ("document_etag", pa.string()),
+            ("kept_etag", pa.string()),
+            ("document_row_group", pa.int32()),
+            ("kept_row_group", pa.int32()),
+            ("document_digest", pa.string()),
+            ("kept_digest", pa.string()),
+        ]
+    ),
+    # a < b; ``*_exact_documents`` are the shares by identical text alone.
+    "overlaps": pa.schema(
+        [
+            ("level", pa.string()),  # dataset | object
+            ("a", pa.string()),
+            ("b", pa.string()),
+            ("a_in_b_documents", pa.float64()),
+            ("a_in_b_text_bytes", pa.float64()),
+            ("b_in_a_documents", pa.float64()),
+            ("b_in_a_text_bytes", pa.float64()),
+            ("a_in_b_exact_documents", pa.float64()),
+            ("b_in_a_exact_documents", pa.float64()),
+            ("a_documents", pa.int64()),
+            ("b_documents", pa.int64()),
+            ("a_text_bytes", pa.int64()),
+            ("b_text_bytes", pa.int64()),
+        ]
+    ),
+}
+
+RESULTS = ("duplicates", "overlaps")
+"""Tables written whole by each scan that changes something."""

@@ -1,0 +1,312 @@
+"""The catalog's Delta tables on a folder: the only home of deltalake."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greendata.catalog.schemas import RESULTS, SCHEMAS
+from greendata.errors import (
+    CatalogError,
+    CatalogTooNewError,
+    CommitConflictError,
+    DeniedError,
+    LimitExceededError,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+FORMAT_VERSION = 1
+_MARKER = "catalog.json"
+_PARTITION = "scan_id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommittedScan:
+    """A row of ``scans``."""
+
+    scan_id: str
+    sequence: int
+    results_id: str
+    starts_over: bool
+    started_at: datetime
+    committed_at: datetime
+    parameters: dict[str, Any]
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The committed scans that hold, oldest first, and the version they were read at."""
+
+    version: int
+    scans: tuple[CommittedScan, ...]
+
+    @property
+    def last(self) -> CommittedScan | None:
+        """The newest scan, if there is one."""
+        return self.scans[-1] if self.scans else None
+
+    @property
+    def scan_ids(self) -> frozenset[str]:
+        """Ids of the scans whose rows are visible."""
+        return frozenset(scan.scan_id for scan in self.scans)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn what the file system and deltalake raise into this program's errors."""
+    from deltalake.exceptions import DeltaError
+
+    try:
+        yield
+    except PermissionError as error:
+        raise DeniedError(
+            f"catalog {path}: not writable: {error.strerror}",
+            hint="Name another place with --catalog.",
+        ) from error
+    except OSError as error:
+        raise _storage_error(path, str(error), error.errno) from error
+    except DeltaError as error:
+        raise _storage_error(path, str(error), None) from error
+
+
+def _storage_error(path: Path, detail: str, number: int | None) -> Exception:
+    if number == 28 or "No space left" in detail:  # ENOSPC
+        return LimitExceededError(
+            f"catalog {path}: the disk is full.",
+            hint="Free some space and run again: finished objects are not read twice.",
+        )
+    if "ermission denied" in detail or "Read-only file system" in detail:
+        return DeniedError(
+            f"catalog {path}: not writable: {detail}", hint="Name another place with --catalog."
+        )
+    return CatalogError(f"catalog {path}: {detail}", hint="Check the folder and its disk.")
+
+
+class Catalog:
+    """A catalog in a local folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path, *, create: bool) -> Catalog:
+        """Open a catalog, making an empty one where there is none.
+
+        Raises:
+            CatalogError: there is none, and ``create`` is false.
+            CatalogTooNewError: a newer program wrote it.
+            DeniedError: it cannot be written where it must be made.
+        """
+        catalog = cls(path.absolute())
+        marker = catalog.path / _MARKER
+        with _translated(catalog.path):
+            if not marker.exists():
+                if not create:
+                    raise CatalogError(
+                        f"catalog {catalog.path}: there is none.",
+                        hint="Run `greendata scan` first, or name one with --catalog.",
+                    )
+                catalog._create()
+            version = json.loads(marker.read_text())["format_version"]
+        if version > FORMAT_VERSION:
+            raise CatalogTooNewError(
+                f"catalog {catalog.path}: its format {version} is newer than this program's"
+                f" {FORMAT_VERSION}.",
+                hint="Install a newer greendata.",
+            )
+        return catalog
+
+    def _create(self) -> None:
+        from deltalake import DeltaTable, Schema
+
+        for name, schema in SCHEMAS.items():
+            is_partitioned = name != "scans"
+            fields = schema.append(_partition_field()) if is_partitioned else schema
+            DeltaTable.create(
+                self._table_path(name),
+                Schema.from_arrow(fields),
+                mode="ignore",
+                partition_by=[_PARTITION] if is_partitioned else None,
+            )
+        partial = self.path / f"{_MARKER}.{uuid.uuid4().hex}.partial"
+        partial.write_text(json.dumps({"format_version": FORMAT_VERSION}) + "\n")
+        partial.replace(self.path / _MARKER)
+
+    @property
+    def staging_root(self) -> Path:
+        """Folder of unfinished scans."""
+        return self.path / "scans"
+
+    def check_writable(self) -> None:
+        """Raises DeniedError where nothing can be written, before any work is done."""
+        with _translated(self.path):
+            self.staging_root.mkdir(parents=True, exist_ok=True)
+            probe = self.staging_root / f"probe-{uuid.uuid4().hex}"
+            probe.touch()
+            probe.unlink()
+
+    def snapshot(self) -> Snapshot:
+        """The committed scans as they are now."""
+        import pyarrow.parquet as pq
+
+        with _translated(self.path):
+            table = self._open("scans")
+            rows = [row for file in table.file_uris() for row in pq.read_table(file).to_pylist()]
+            version = table.version()
+        rows.sort(key=lambda row: int(row["sequence"]))
+        first = max((i for i, row in enumerate(rows) if row["starts_over"]), default=0)
+        return Snapshot(version=version, scans=tuple(map(_committed_scan, rows[first:])))
+
+    def files(self, name: str, scan_ids: Collection[str]) -> list[str]:
+        """Paths of the Parquet files that hold these scans' rows, sorted."""
+        import pyarrow as pa
+
+        with _translated(self.path):
+            table = self._open(name)
+            actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+        root = self._table_path(name)
+        wanted = [a["path"] for a in actions if a[f"partition.{_PARTITION}"] in scan_ids]
+        return sorted(str(root / path) for path in wanted)
+
+    def new_file(self, name: str, scan_id: str) -> Path:
+        """A fresh path for a Parquet file of this table and scan; its folder exists."""
+        folder = self._table_path(name) / f"{_PARTITION}={scan_id}"
+        with _translated(self.path):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"part-{uuid.uuid4().hex}.parquet"
+
+    def write(self, name: str, scan_id: str, rows: pa.Table) -> None:
+        """Write rows as one file and add it to the table; invisible until the scan is committed."""
+        import pyarrow.parquet as pq
+
+        if rows.num_rows == 0:
+            return
+        path = self.new_file(name, scan_id)
+        with _translated(self.path):
+            pq.write_table(rows.cast(SCHEMAS[name]), path, compression="zstd", compression_level=3)
+        self.add_files(name, scan_id, [path])
+
+    def add_files(self, name: str, scan_id: str, paths: Sequence[Path]) -> None:
+        """Commit Parquet files that lie in the table's folder already."""
+        from deltalake.transaction import AddAction
+
+        if not paths:
+            return
+        actions = [
+            AddAction(
+                path=path.relative_to(self._table_path(name)).as_posix(),
+                size=path.stat().st_size,
+                partition_values={_PARTITION: scan_id},
+                modification_time=int(time.time() * 1000),
+                data_change=True,
+                stats=json.dumps({"numRecords": _row_count(path)}),
+            )
+            for path in paths
+        ]
+        with _translated(self.path):
+            table = self._open(name)
+            table.create_write_transaction(
+                actions, mode="append", schema=table.schema(), partition_by=[_PARTITION]
+            )
+
+    def adopt_files(self, name: str, scan_id: str, paths: Sequence[Path]) -> None:
+        """Add files from another folder of this file system; their first names stay valid."""
+        targets = [self.new_file(name, scan_id) for _ in paths]
+        with _translated(self.path):
+            for path, target in zip(paths, targets, strict=True):
+                os.link(path, target)
+        self.add_files(name, scan_id, targets)
+
+    def commit_scan(self, row: dict[str, Any], base: Snapshot) -> None:
+        """Append the scan's row: from now on its rows are visible.
+
+        Raises:
+            CommitConflictError: another scan was committed after ``base`` was read.
+        """
+        import pyarrow as pa
+        from deltalake import CommitProperties, DeltaTable, write_deltalake
+        from deltalake.exceptions import CommitFailedError
+
+        rows = pa.Table.from_pylist([row], schema=SCHEMAS["scans"])
+        with _translated(self.path):
+            table = DeltaTable(self._table_path("scans"), version=base.version)
+            try:
+                write_deltalake(
+                    table,
+                    rows,
+                    mode="append",
+                    commit_properties=CommitProperties(max_commit_retries=0),
+                )
+            except CommitFailedError as error:
+                raise CommitConflictError(
+                    f"catalog {self.path}: another scan was committed meanwhile."
+                ) from error
+
+    def drop_results_before(self, results_id: str) -> None:
+        """Forget the results of earlier scans: only the last ones are ever shown.
+
+        Files stay for the retention time of the table, so that readers at work are not disturbed.
+        """
+        from deltalake.exceptions import CommitFailedError
+
+        for name in RESULTS:
+            with _translated(self.path):
+                table = self._open(name)
+                try:
+                    table.delete(f"{_PARTITION} <> '{results_id}'")
+                    table.vacuum(dry_run=False)
+                except CommitFailedError:
+                    continue  # another scan is at it; the next one tidies up
+
+    def _table_path(self, name: str) -> Path:
+        return self.path / "tables" / name
+
+    def _open(self, name: str) -> DeltaTable:
+        from deltalake import DeltaTable
+
+        return DeltaTable(self._table_path(name))
+
+
+def _partition_field() -> pa.Field:
+    import pyarrow as pa
+
+    return pa.field(_PARTITION, pa.string())
+
+
+def _row_count(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows)
+
+
+def _committed_scan(row: dict[str, Any]) -> CommittedScan:
+    return CommittedScan(
+        scan_id=row["scan_id"],
+        sequence=row["sequence"],
+        results_id=row["results_id"],
+        starts_over=row["starts_over"],
+        started_at=row["started_at"],
+        committed_at=row["committed_at"],
+        parameters=json.loads(row["parameters"]),
+        summary=json.loads(row["summary"]),
+    )
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that can still be written where ``path`` lies."""
+    while not path.exists():
+        path = path.parent
+    usage = os.statvfs(path)
+    return usage.f_bavail * usage.f_frsize

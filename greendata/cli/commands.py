@@ -1,0 +1,41 @@
+"""The ``greendata`` command itself: the group and the options before a command's name."""
+
+from __future__ import annotations
+
+import click
+
+from greendata import __version__
+from greendata.cli.demo import demo
+from greendata.cli.duplicates import duplicates
+from greendata.cli.options import global_options
+from greendata.cli.overlap import overlap
+from greendata.cli.scan import scan
+from greendata.cli.settings import Settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="greendata")
+@global_options
+@click.pass_context
+def greendata(context: click.Context) -> None:
+    """Find what is stored twice in training data, verified by the texts themselves.
+
+    \b
+    Start with:
+      greendata demo
+      greendata scan data/
+      greendata duplicates
+      greendata overlap
+
+    \b
+    Exit codes:
+      0 done, 1 bug, 2 usage, 3 done but some objects could not be read,
+      10 configuration, 20 unreachable, 21 denied, 22 not found, 30 changed,
+      31 damaged, 32 limit exceeded, 40 locked, 41 catalog newer than program,
+      50 extra missing, 128 + n ended by signal n
+    """
+    context.ensure_object(Settings).command = context.invoked_subcommand or ""
+
+
+for command in (scan, duplicates, overlap, demo):
+    greendata.add_command(command)

@@ -1,0 +1,91 @@
+"""How much of one dataset or object is contained in another, in SQL over what was verified."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Level = Literal["dataset", "object"]
+
+_UNIT: dict[Level, str] = {"dataset": "dataset", "object": "uri"}
+
+MAX_PARTNERS: dict[Level, int] = {"dataset": 1024, "object": 64}
+"""Datasets or objects that hold one text and are looked at as partners of the others that do. A
+text in more of them is boilerplate: counting all pairs would be quadratic. Beyond the bound, shares
+with the partners left out are lower bounds."""
+
+
+def load_overlaps(connection: DuckDBPyConnection, level: Level) -> int:
+    """Append to table ``overlap_rows`` the overlap of every two datasets or objects that share text.
+
+    Needs ``documents``, ``shared_texts(digest_high, digest_low)`` (all texts that have a copy or a
+    verified partner) and ``verified(a_digest_high, …, b_digest_low)``.
+
+    Returns:
+        Texts held by more partners than MAX_PARTNERS.
+    """
+    unit = _UNIT[level]
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE holdings AS"
+        f" SELECT digest_high, digest_low, {unit} AS unit, count(*) AS documents,"
+        " sum(text_bytes) AS text_bytes,"
+        f" row_number() OVER (PARTITION BY digest_high, digest_low ORDER BY {unit}) AS place"
+        " FROM documents SEMI JOIN shared_texts USING (digest_high, digest_low)"
+        f" GROUP BY digest_high, digest_low, {unit}"
+    )
+    connection.execute(_MATCHES, [MAX_PARTNERS[level]])
+    connection.execute(_ROWS.format(unit=unit), [level])
+    crowded = connection.execute(
+        "SELECT count(*) FROM holdings WHERE place = ? + 1", [MAX_PARTNERS[level]]
+    )
+    return int(crowded.fetchall()[0][0])
+
+
+# contained(a, b): what of unit a has an identical or verified text in unit b.
+_MATCHES = """
+CREATE OR REPLACE TEMP TABLE contained AS
+WITH neighbours AS (
+    SELECT digest_high, digest_low, digest_high AS other_high, digest_low AS other_low, true AS same
+    FROM shared_texts
+    UNION ALL SELECT a_digest_high, a_digest_low, b_digest_high, b_digest_low, false FROM verified
+    UNION ALL SELECT b_digest_high, b_digest_low, a_digest_high, a_digest_low, false FROM verified
+), matches AS (
+    SELECT h.digest_high, h.digest_low, h.unit AS a, o.unit AS b, bool_or(n.same) AS same,
+        any_value(h.documents) AS documents, any_value(h.text_bytes) AS text_bytes
+    FROM holdings h
+    JOIN neighbours n USING (digest_high, digest_low)
+    JOIN holdings o ON o.digest_high = n.other_high AND o.digest_low = n.other_low
+        AND o.place <= ? AND o.unit <> h.unit
+    GROUP BY h.digest_high, h.digest_low, h.unit, o.unit
+)
+SELECT a, b, sum(documents) AS documents, sum(text_bytes) AS text_bytes,
+    coalesce(sum(documents) FILTER (same), 0) AS exact_documents
+FROM matches GROUP BY a, b
+"""
+
+_ROWS = """
+INSERT INTO overlap_rows
+WITH totals AS (
+    SELECT {unit} AS unit, count(*) AS documents, sum(text_bytes) AS text_bytes
+    FROM documents GROUP BY {unit}
+), ordered AS (
+    SELECT least(a, b) AS first, greatest(a, b) AS second, a < b AS forward, * FROM contained
+), sides AS (
+    SELECT first, second,
+        coalesce(sum(documents) FILTER (forward), 0) AS f_documents,
+        coalesce(sum(text_bytes) FILTER (forward), 0) AS f_bytes,
+        coalesce(sum(exact_documents) FILTER (forward), 0) AS f_exact,
+        coalesce(sum(documents) FILTER (NOT forward), 0) AS s_documents,
+        coalesce(sum(text_bytes) FILTER (NOT forward), 0) AS s_bytes,
+        coalesce(sum(exact_documents) FILTER (NOT forward), 0) AS s_exact
+    FROM ordered GROUP BY first, second
+)
+SELECT ?, first, second,
+    f_documents / a.documents, coalesce(f_bytes / nullif(a.text_bytes, 0), 0),
+    s_documents / b.documents, coalesce(s_bytes / nullif(b.text_bytes, 0), 0),
+    f_exact / a.documents, s_exact / b.documents,
+    a.documents, b.documents, a.text_bytes, b.text_bytes
+FROM sides JOIN totals a ON a.unit = first JOIN totals b ON b.unit = second
+"""

@@ -1,0 +1,263 @@
+"""The exact Jaccard of candidate pairs, from the texts themselves."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from greendata.dedup.fingerprint import (
+    largest,
+    normalised,
+    shingle_weights,
+    text_buffers,
+    text_digests,
+)
+from greendata.dedup.tokens import load_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+Consume = Callable[["NDArray[np.int64]", "pa.Array"], None]
+ReadTexts = Callable[["NDArray[np.int64]", Consume], None]
+"""``read_texts(ranks, consume)`` reads the texts of these ranks and calls ``consume(ranks, texts)``
+a batch, from any thread; ranks whose text cannot be read are left out."""
+
+_COMPARE_BYTES = 64 << 20
+"""Bytes of shingle sets that one batch of comparisons may touch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparisons:
+    """Compared pairs of ranks, ``better`` < ``worse``.
+
+    Attributes:
+        shared: int64, shingles in both; -1 where a text could not be read.
+        better_shingles, worse_shingles: int64, distinct shingles of each.
+    """
+
+    better: NDArray[np.int32]
+    worse: NDArray[np.int32]
+    shared: NDArray[np.int64]
+    better_shingles: NDArray[np.int64]
+    worse_shingles: NDArray[np.int64]
+
+    @property
+    def is_readable(self) -> NDArray[np.bool_]:
+        """Which pairs were compared."""
+        return self.shared >= 0
+
+    @property
+    def jaccard(self) -> NDArray[np.float64]:
+        """|A and B| / |A or B|; NaN where a text could not be read."""
+        union = self.better_shingles + self.worse_shingles - self.shared
+        found = self.shared / np.maximum(union, 1)
+        return np.where(self.is_readable, found, np.nan)
+
+    @staticmethod
+    def concatenate(parts: list[Comparisons]) -> Comparisons:
+        """All parts as one, in order."""
+        return Comparisons(
+            better=np.concatenate([p.better for p in parts] or [np.empty(0, np.int32)]),
+            worse=np.concatenate([p.worse for p in parts] or [np.empty(0, np.int32)]),
+            shared=np.concatenate([p.shared for p in parts] or [np.empty(0, np.int64)]),
+            better_shingles=np.concatenate(
+                [p.better_shingles for p in parts] or [np.empty(0, np.int64)]
+            ),
+            worse_shingles=np.concatenate(
+                [p.worse_shingles for p in parts] or [np.empty(0, np.int64)]
+            ),
+        )
+
+
+class ShingleStore:
+    """Shingle sets by rank, in a file, so that memory does not grow with the candidates."""
+
+    def __init__(self, count: int, file: IO[bytes]) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._end = 0
+        self.starts = np.full(count, -1, np.int64)
+        self.sizes = np.zeros(count, np.int64)
+
+    def has(self, ranks: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these ranks have a set."""
+        return self.starts[ranks] >= 0
+
+    def append(self, ranks: NDArray[np.int64], sizes: NDArray[np.int64], sets: bytes) -> None:
+        """Add the sets of some ranks, one after the other in ``sets``."""
+        with self._lock:
+            self._file.write(sets)
+            self.starts[ranks] = self._end + np.cumsum(sizes) - sizes
+            self.sizes[ranks] = sizes
+            self._end += int(sizes.sum())
+
+    def compare(
+        self, better: NDArray[np.int32], worse: NDArray[np.int32], workers: int
+    ) -> NDArray[np.int64]:
+        """Shared shingles of each pair; -1 where a set is missing."""
+        shared = np.full(len(better), -1, np.int64)
+        readable = np.flatnonzero((self.starts[better] >= 0) & (self.starts[worse] >= 0))
+        order = readable[np.lexsort((worse[readable], better[readable]))]
+        with self._lock:
+            self._file.flush()
+        if self._end == 0:
+            shared[order] = 0
+            return shared
+        mapped = mmap.mmap(self._file.fileno(), self._end * 8, access=mmap.ACCESS_READ)
+        sets = np.frombuffer(mapped, np.uint64)
+        batches = self._batches(better, worse, order)
+        with ThreadPoolExecutor(workers) as pool:
+            compared = pool.map(lambda part: self._shared(sets, better, worse, part), batches)
+            for part, found in zip(batches, compared, strict=True):
+                shared[part] = found
+                mapped.madvise(mmap.MADV_DONTNEED)  # or the pages would count as memory in use
+        return shared
+
+    def _batches(
+        self, better: NDArray[np.int32], worse: NDArray[np.int32], order: NDArray[np.int64]
+    ) -> list[NDArray[np.int64]]:
+        touched = np.cumsum(self.sizes[better[order]] + self.sizes[worse[order]]) * 8
+        marks = np.arange(_COMPARE_BYTES, touched[-1] if len(order) else 0, _COMPARE_BYTES)
+        parts = np.split(order, np.searchsorted(touched, marks))
+        return [part for part in parts if len(part)]
+
+    def _shared(
+        self,
+        sets: NDArray[np.uint64],
+        better: NDArray[np.int32],
+        worse: NDArray[np.int32],
+        chosen: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        from greendata.dedup.kernel.fingerprint import shared_shingles
+
+        left, right = better[chosen].astype(np.int64), worse[chosen].astype(np.int64)
+        found = np.empty(len(chosen), np.int64)
+        table = np.empty(table_size(int(self.sizes[left].max(initial=0))), np.uint64)
+        shared_shingles(sets, self.starts, self.sizes, left, right, table, found)
+        return found
+
+
+def table_size(shingles: int) -> int:
+    """Slots of an open-addressing table for this many shingles: a power of two, half full at most."""
+    return max(64, 1 << (2 * shingles).bit_length())
+
+
+class Verifier:
+    """Compares pairs of ranks by the shingle sets of their texts.
+
+    Args:
+        digests: uint64 [count, 2], the digest each text must have; others count as unreadable.
+        read_texts: how to get the texts.
+        file: where shingle sets are kept while the scan lasts.
+    """
+
+    def __init__(
+        self,
+        *,
+        shingle_size: int,
+        digests: NDArray[np.uint64],
+        read_texts: ReadTexts,
+        file: IO[bytes],
+        workers: int,
+    ) -> None:
+        self._size = shingle_size
+        self._digests = digests
+        self._read_texts = read_texts
+        self._workers = workers
+        self._store = ShingleStore(len(digests), file)
+        self._asked = np.zeros(len(digests), np.bool_)
+
+    def compare(self, better: NDArray[np.int32], worse: NDArray[np.int32]) -> Comparisons:
+        """The exact comparison of each pair; each text is read once, whatever the rounds."""
+        needed = np.unique(np.concatenate([better, worse])).astype(np.int64)
+        missing = needed[~self._asked[needed]]
+        self._asked[missing] = True
+        if len(missing):
+            self._read_texts(missing, self._consume)
+        shared = self._store.compare(better, worse, self._workers)
+        return Comparisons(
+            better=better,
+            worse=worse,
+            shared=shared,
+            better_shingles=self._store.sizes[better],
+            worse_shingles=self._store.sizes[worse],
+        )
+
+    def _consume(self, ranks: NDArray[np.int64], texts: pa.Array) -> None:
+        data, offsets = text_buffers(texts)
+        found = text_digests(data, offsets) == self._digests[ranks]
+        same = np.flatnonzero(found.all(axis=1))
+        if len(same) < len(ranks):
+            data, offsets = _take(data, offsets, same)
+        sizes, sets = shingle_sets(data, offsets, self._size)
+        valid = sizes >= 0
+        self._store.append(ranks[same][valid], sizes[valid], sets.tobytes())
+
+
+def shingle_sets(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Distinct shingles of each document: their number (-1: not UTF-8) and all of them in order."""
+    from greendata.dedup.kernel.fingerprint import NOT_NORMALISED
+
+    sizes, sets = _kernel_sets(data, offsets, size, is_nfc=False)
+    unstable = np.flatnonzero(sizes == NOT_NORMALISED)
+    if len(unstable) == 0:
+        return sizes, sets
+    redone_sizes, redone = _kernel_sets(*normalised(data, offsets, unstable), size, is_nfc=True)
+    stable = np.split(sets, np.cumsum(np.maximum(sizes, 0))[:-1])
+    for d, piece in zip(unstable, np.split(redone, np.cumsum(np.maximum(redone_sizes, 0))[:-1]), strict=True):  # fmt: skip
+        stable[d] = piece
+    sizes[unstable] = redone_sizes
+    return sizes, np.concatenate(stable)
+
+
+def _kernel_sets(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], size: int, *, is_nfc: bool
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    from greendata.dedup.kernel import fingerprint as kernel
+
+    count, biggest, table = len(offsets) - 1, largest(offsets), load_table()
+    total = int(offsets[-1] - offsets[0])
+    ends = np.empty(count, np.int64)
+    out = np.empty(total // 2 + count + 1, np.uint64)
+    kernel.shingle_sets(
+        data,
+        offsets,
+        table.index,
+        table.entries,
+        is_nfc,
+        size,
+        shingle_weights(),
+        np.empty(2 * biggest + kernel.PADDING_BYTES, np.uint8),
+        np.empty(table_size(biggest // 2 + 1), np.uint64),
+        out,
+        ends,
+    )
+    reached = np.maximum.accumulate(np.maximum(ends, 0))
+    sizes = np.where(ends >= 0, np.diff(reached, prepend=0), ends)
+    return sizes, out[: reached[-1] if count else 0]
+
+
+def _take(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], which: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    pieces = [data[offsets[d] : offsets[d + 1]] for d in which]
+    starts = np.zeros(len(which) + 1, np.int64)
+    np.cumsum([len(piece) for piece in pieces], out=starts[1:])
+    return np.concatenate([*pieces, np.zeros(1, np.uint8)]), starts
+
+
+def open_spill(path: str) -> IO[bytes]:
+    """A file for shingle sets that disappears with the process, even when it is killed."""
+    file = open(path, "w+b")  # noqa: SIM115 - lives as long as the verifier
+    os.unlink(path)
+    return file

@@ -1,0 +1,107 @@
+"""Errors: one root, a class a meaning, the exit code on the class (design, section 7)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GreendataError(Exception):
+    """Root of every error this program raises on purpose.
+
+    The message says what happened, where (URI) and what to do; ``hint`` is one further line of advice.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(GreendataError, ValueError):
+    """An argument or option makes no sense."""
+
+    exit_code = 2
+
+
+class ConfigError(GreendataError, ValueError):
+    """``greendata.yaml`` or an environment setting is wrong."""
+
+    exit_code = 10
+
+
+class StoreUnreachableError(GreendataError, ConnectionError):
+    """A store does not answer, or a device fails below it."""
+
+    exit_code = 20
+
+
+class DeniedError(GreendataError, PermissionError):
+    """The store refuses the operation."""
+
+    exit_code = 21
+
+
+class ObjectNotFoundError(GreendataError, FileNotFoundError):
+    """No object, folder or match at this URI."""
+
+    exit_code = 22
+
+
+class ObjectChangedError(GreendataError):
+    """An object is not the one that was planned or listed: its ETag moved."""
+
+    exit_code = 30
+
+
+class IntegrityError(GreendataError, ValueError):
+    """Bytes are damaged or cut short, or do not decode."""
+
+    exit_code = 31
+
+
+class LimitExceededError(GreendataError):
+    """A stated limit (memory, disk, expansion, record size) would be passed."""
+
+    exit_code = 32
+
+
+class LockedError(GreendataError):
+    """Somebody else is at work on the same thing."""
+
+    exit_code = 40
+
+
+class CatalogTooNewError(GreendataError):
+    """The catalog was written by a newer program."""
+
+    exit_code = 41
+
+
+class ExtraMissingError(GreendataError, ImportError):
+    """An optional dependency is not installed."""
+
+    exit_code = 50
+
+
+class UnreadableShardError(IntegrityError):
+    """An object that should hold documents cannot be read as its format says.
+
+    Scans turn it into a skipped object; it never stops the others.
+    """
+
+
+class CatalogError(GreendataError):
+    """The catalog cannot be read or written."""
+
+    exit_code = 20
+
+
+class CommitConflictError(GreendataError):
+    """Another process committed first; the caller rebases and tries again."""
+
+    exit_code = 40

@@ -1,0 +1,131 @@
+"""Reading chosen documents back from their objects, for verification."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from greendata.errors import GreendataError
+from greendata.model import StoredObject
+from greendata.shards.base import ReadOptions, TextBatch
+from greendata.shards.opening import open_shard
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from numpy.typing import NDArray
+
+    from greendata.dedup.verify import Consume
+    from greendata.progress import Progress
+    from greendata.stores.base import Store
+
+_ROWS_A_TASK = 16_384
+"""Documents of one object that one thread reads in a go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownObject:
+    """An object as the catalog recorded it, with what is needed to read it the same way again."""
+
+    item: StoredObject
+    options: ReadOptions
+    format: str
+    codec: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    known: KnownObject
+    ranks: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    row_groups: NDArray[np.int64]
+
+
+def known_objects(connection: DuckDBPyConnection) -> dict[int, KnownObject]:
+    """All readable objects of the catalog's views, by their place in the keep order."""
+    columns = (
+        "object_order, uri, store_id, size_bytes, etag, modified_at, format, codec, text_column,"
+        " read_options"
+    )
+    found = connection.sql(f"SELECT {columns} FROM objects WHERE status = 'read'")
+    rows = found.to_arrow_table().to_pylist()
+    return {int(row["object_order"]): _known_object(row) for row in rows}
+
+
+def _known_object(row: dict[str, Any]) -> KnownObject:
+    options = ReadOptions(**json.loads(row["read_options"]) | {"text_column": row["text_column"]})
+    item = StoredObject(
+        uri=row["uri"],
+        store_id=row["store_id"],
+        size_bytes=row["size_bytes"],
+        etag=row["etag"],
+        modified_at=row["modified_at"],
+    )
+    return KnownObject(item=item, options=options, format=row["format"], codec=row["codec"])
+
+
+class TextReader:
+    """Reads the texts of candidate ranks, each object once a call, on threads.
+
+    Args:
+        orders, rows, row_groups: int64, where the document of each rank is: its object's place in
+            the keep order, its row, and its row group.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        objects: dict[int, KnownObject],
+        orders: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        row_groups: NDArray[np.int64],
+        workers: int,
+        progress: Progress,
+    ) -> None:
+        self._store = store
+        self._objects = objects
+        self._orders, self._rows, self._row_groups = orders, rows, row_groups
+        self._workers = workers
+        self._progress = progress
+        self.unreadable: dict[str, str] = {}
+
+    def read(self, ranks: NDArray[np.int64], consume: Consume) -> None:
+        """Call ``consume(ranks, texts)`` for all of these ranks that can be read."""
+        with ThreadPoolExecutor(self._workers) as pool:
+            for _ in pool.map(lambda task: self._read(task, consume), self._tasks(ranks)):
+                pass
+
+    def _tasks(self, ranks: NDArray[np.int64]) -> Iterator[_Task]:
+        order = ranks[np.lexsort((self._rows[ranks], self._orders[ranks]))]
+        cuts = np.flatnonzero(np.diff(self._orders[order])) + 1
+        for chosen in np.split(order, cuts):
+            for start in range(0, len(chosen), _ROWS_A_TASK):
+                part = chosen[start : start + _ROWS_A_TASK]
+                yield _Task(
+                    known=self._objects[int(self._orders[part[0]])],
+                    ranks=part,
+                    rows=self._rows[part],
+                    row_groups=self._row_groups[part],
+                )
+
+    def _read(self, task: _Task, consume: Consume) -> None:
+        known = task.known
+        try:
+            shard = open_shard(self._store, known.item, known.options, known.format, known.codec)
+            for batch in shard.read_rows(task.rows, task.row_groups):
+                self._hand_over(task, batch, consume)
+        except GreendataError as error:
+            self.unreadable[known.item.uri] = error.message
+
+    def _hand_over(self, task: _Task, batch: TextBatch, consume: Consume) -> None:
+        texts, rows = batch.texts, batch.rows
+        if texts.null_count:
+            present = texts.is_valid()
+            texts, rows = texts.filter(present), rows[present.to_numpy(zero_copy_only=False)]
+        if len(rows):
+            consume(task.ranks[np.searchsorted(task.rows, rows)], texts)

@@ -1,0 +1,379 @@
+"""From fingerprints to duplicates and overlaps: wires the dedup room to catalog views and shards.
+
+Works on one DuckDB connection that holds the catalog's views, the pending scan's rows included, and
+leaves the results in the temporary tables ``duplicate_rows``, ``overlap_rows`` and ``pair_rows``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from greendata.catalog.queries import POSITION_BITS
+from greendata.catalog.schemas import SCHEMAS
+from greendata.dedup.keep import Decision, decide_kept, is_verified
+from greendata.dedup.lsh import BandBatch, Buckets, load_buckets, load_members
+from greendata.dedup.overlap import load_overlaps
+from greendata.dedup.verify import Comparisons, Verifier, open_spill
+from greendata.jobs.rereading import TextReader, known_objects
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+    from numpy.typing import NDArray
+
+    from greendata.model import FingerprintParameters
+    from greendata.progress import Progress
+    from greendata.stores.base import Store
+
+_BAND_ROWS = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """What was found, beside the tables.
+
+    Attributes:
+        candidate_pairs: pairs compared or nominated, known ones included.
+        verified_pairs: those at or above the threshold.
+        unverified_pairs: those whose text could not be read.
+        left_out: comparisons left out in buckets of many unlike texts.
+        rounds: rounds of verification.
+        crowded_texts: texts in so many objects that object overlaps are lower bounds.
+        unreadable: objects whose texts could not be read back, with the reason.
+    """
+
+    candidate_pairs: int
+    verified_pairs: int
+    unverified_pairs: int
+    left_out: int
+    rounds: int
+    crowded_texts: int
+    unreadable: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveSettings:
+    """Bounds and places of one resolution."""
+
+    parameters: FingerprintParameters
+    workers: int
+    filter_bytes: int
+    spill_folder: Path
+
+
+def resolve(
+    connection: DuckDBPyConnection, store: Store, settings: ResolveSettings, progress: Progress
+) -> Resolution:
+    """Find all duplicates and overlaps among the documents of the views."""
+    progress.stage("finding candidates")
+    _load_copies(connection)
+    load_members(
+        connection,
+        lambda: _read_bands(connection),
+        _key_count(connection, settings.parameters.bands),
+        settings.filter_bytes,
+    )
+    _load_candidates(connection)
+    progress.stage("verifying")
+    buckets = load_buckets(connection)
+    known = _known_pairs(connection)
+    decision, reader = _decide(connection, store, settings, progress, buckets, known)
+    progress.stage("writing results")
+    _load_decision(connection, decision, settings.parameters.threshold, len(known.better))
+    _load_duplicates(connection)
+    crowded = _load_overlaps(connection)
+    verified = is_verified(decision.compared, settings.parameters.threshold)
+    return Resolution(
+        candidate_pairs=len(decision.compared.better),
+        verified_pairs=int(verified.sum()),
+        unverified_pairs=int((~decision.compared.is_readable).sum()),
+        left_out=decision.left_out,
+        rounds=decision.rounds,
+        crowded_texts=crowded,
+        unreadable=reader.unreadable,
+    )
+
+
+def _load_copies(connection: DuckDBPyConnection) -> None:
+    """Table ``copies``: texts that occur more than once, with the position of the first."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE copies AS"
+        " SELECT digest_high, digest_low, min(position) AS position FROM documents"
+        " GROUP BY digest_high, digest_low HAVING count(*) > 1"
+    )
+
+
+def _key_count(connection: DuckDBPyConnection, bands: int) -> int:
+    return int(_number(connection, "SELECT count(*) FROM documents_rows")) * bands
+
+
+def _read_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
+    """Band keys of every live document but later copies, from the Parquet files themselves."""
+    import pyarrow.parquet as pq
+
+    left_out = connection.execute(
+        "SELECT d.filename, d.file_row_number FROM documents_rows d"
+        " LEFT JOIN objects o ON d.object_id = o.object_id AND d.scan_id = o.documents_scan_id"
+        " AND o.status = 'read'"
+        " LEFT JOIN copies c USING (digest_high, digest_low)"
+        " WHERE o.uri IS NULL"
+        f" OR c.position <> ((o.object_order << {POSITION_BITS}) | d.row)"
+        " ORDER BY d.filename, d.file_row_number"
+    ).fetchnumpy()
+    names, rows = left_out["filename"], np.asarray(left_out["file_row_number"], np.int64)
+    for name in _file_names(connection):
+        unusable = rows[np.searchsorted(names, name) : np.searchsorted(names, name, "right")]
+        start = 0
+        with pq.ParquetFile(name) as file:
+            columns = ["digest_high", "digest_low", "tokens", "band_keys"]
+            for batch in file.iter_batches(_BAND_ROWS, columns=columns, use_threads=False):
+                stop = start + batch.num_rows
+                lo, hi = np.searchsorted(unusable, [start, stop])
+                yield _band_batch(batch, unusable[lo:hi] - start)
+                start = stop
+
+
+def _file_names(connection: DuckDBPyConnection) -> list[str]:
+    rows = connection.execute("SELECT DISTINCT filename FROM documents_rows ORDER BY filename")
+    return [str(row[0]) for row in rows.fetchall()]
+
+
+def _band_batch(batch: pa.RecordBatch, unusable: NDArray[np.int64]) -> BandBatch:
+    usable = batch["tokens"].to_numpy() > 0
+    usable[unusable] = False
+    keys = batch["band_keys"].flatten().to_numpy().view(np.uint64)
+    digests = np.stack([batch["digest_high"].to_numpy(), batch["digest_low"].to_numpy()], axis=1)
+    return BandBatch(
+        digests=digests.view(np.uint64),
+        keys=keys.reshape(batch.num_rows, -1),
+        usable=usable,
+    )
+
+
+def _load_candidates(connection: DuckDBPyConnection) -> None:
+    """Table ``candidates``: the texts in ``members`` by rank, with the document that stands for each."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE candidates AS"
+        " SELECT (row_number() OVER (ORDER BY o.priority DESC, d.text_bytes DESC, d.digest_high,"
+        " d.digest_low) - 1)::INTEGER AS rank, d.*, o.object_order"
+        " FROM (SELECT digest_high, digest_low, min(position) AS position,"
+        "   any_value(text_bytes) AS text_bytes, arg_min(row, position) AS row,"
+        "   arg_min(row_group, position) AS row_group"
+        "   FROM documents SEMI JOIN members USING (digest_high, digest_low)"
+        "   GROUP BY digest_high, digest_low) d"
+        f" JOIN objects o ON o.object_order = d.position >> {POSITION_BITS}"
+    )
+
+
+def _known_pairs(connection: DuckDBPyConnection) -> Comparisons:
+    """Pairs that earlier scans compared, as ranks; unreadable ones are tried again."""
+    found = connection.execute(
+        "SELECT DISTINCT ON (least(a.rank, b.rank), greatest(a.rank, b.rank))"
+        " least(a.rank, b.rank) AS better, greatest(a.rank, b.rank) AS worse, p.shared_shingles,"
+        " CASE WHEN a.rank < b.rank THEN a_shingles ELSE b_shingles END AS better_shingles,"
+        " CASE WHEN a.rank < b.rank THEN b_shingles ELSE a_shingles END AS worse_shingles"
+        " FROM pairs p"
+        " JOIN candidates a ON a.digest_high = a_digest_high AND a.digest_low = a_digest_low"
+        " JOIN candidates b ON b.digest_high = b_digest_high AND b.digest_low = b_digest_low"
+        " WHERE p.jaccard IS NOT NULL"
+    ).fetchnumpy()
+    return Comparisons(
+        better=np.asarray(found["better"], np.int32),
+        worse=np.asarray(found["worse"], np.int32),
+        shared=np.asarray(found["shared_shingles"], np.int64),
+        better_shingles=np.asarray(found["better_shingles"], np.int64),
+        worse_shingles=np.asarray(found["worse_shingles"], np.int64),
+    )
+
+
+def _decide(
+    connection: DuckDBPyConnection,
+    store: Store,
+    settings: ResolveSettings,
+    progress: Progress,
+    buckets: Buckets,
+    known: Comparisons,
+) -> tuple[Decision, TextReader]:
+    places = connection.execute(
+        "SELECT digest_high, digest_low, object_order, row, row_group FROM candidates ORDER BY rank"
+    ).fetchnumpy()
+    digests = np.stack([places["digest_high"], places["digest_low"]], axis=1).astype(np.int64)
+    reader = TextReader(
+        store=store,
+        objects=known_objects(connection),
+        orders=np.asarray(places["object_order"], np.int64),
+        rows=np.asarray(places["row"], np.int64),
+        row_groups=np.asarray(places["row_group"], np.int64),
+        workers=settings.workers,
+        progress=progress,
+    )
+    with open_spill(str(settings.spill_folder / "shingles.bin")) as file:
+        verifier = Verifier(
+            shingle_size=settings.parameters.shingle_size,
+            digests=digests.view(np.uint64),
+            read_texts=reader.read,
+            file=file,
+            workers=settings.workers,
+        )
+        decision = decide_kept(
+            buckets,
+            known,
+            verifier.compare,
+            settings.parameters.threshold,
+            *_datasets(connection, buckets.count),
+        )
+    return decision, reader
+
+
+def _datasets(
+    connection: DuckDBPyConnection, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Dataset numbers of each rank; nothing at all where there is one dataset."""
+    starts = np.zeros(count + 1, np.int64)
+    if _number(connection, "SELECT count(DISTINCT dataset) FROM objects") < 2:
+        return starts, np.empty(0, np.int32)
+    found = connection.execute(
+        "WITH numbers AS (SELECT dataset, row_number() OVER (ORDER BY dataset) AS number"
+        " FROM (SELECT DISTINCT dataset FROM objects))"
+        " SELECT DISTINCT c.rank, n.number FROM documents d"
+        " JOIN candidates c USING (digest_high, digest_low) JOIN numbers n USING (dataset)"
+        " ORDER BY c.rank, n.number"
+    ).fetchnumpy()
+    np.cumsum(np.bincount(np.asarray(found["rank"]), minlength=count), out=starts[1:])
+    return starts, np.asarray(found["number"], np.int32)
+
+
+def _load_decision(
+    connection: DuckDBPyConnection, decision: Decision, threshold: float, known: int
+) -> None:
+    """Tables ``pair_rows`` (new pairs), ``verified``, ``near`` (redundant texts), ``unverified``."""
+    compared = decision.compared
+    _register(
+        connection,
+        "compared",
+        {
+            "better": compared.better,
+            "worse": compared.worse,
+            "shared": compared.shared,
+            "better_shingles": compared.better_shingles,
+            "worse_shingles": compared.worse_shingles,
+            "jaccard": compared.jaccard,
+            "is_verified": is_verified(compared, threshold),
+            "is_new": np.arange(len(compared.better)) >= known,
+        },
+    )
+    redundant = np.flatnonzero(decision.kept_for >= 0)
+    _register(
+        connection,
+        "kept_for",
+        {"rank": redundant.astype(np.int32), "kept_rank": decision.kept_for[redundant]},
+    )
+    for statement in _DECISION:
+        connection.execute(statement)
+
+
+_ABSENT = "CASE WHEN isnan(jaccard) THEN NULL ELSE {} END"
+_DECISION = (
+    # the texts of every pair
+    "CREATE OR REPLACE TEMP VIEW compared_texts AS SELECT p.*,"
+    " a.digest_high AS a_digest_high, a.digest_low AS a_digest_low,"
+    " b.digest_high AS b_digest_high, b.digest_low AS b_digest_low"
+    " FROM compared p JOIN candidates a ON a.rank = p.better JOIN candidates b ON b.rank = p.worse",
+    "CREATE OR REPLACE TEMP TABLE pair_rows AS SELECT a_digest_high, a_digest_low,"
+    f" b_digest_high, b_digest_low, {_ABSENT.format('better_shingles')} AS a_shingles,"
+    f" {_ABSENT.format('worse_shingles')} AS b_shingles,"
+    f" {_ABSENT.format('shared')} AS shared_shingles, {_ABSENT.format('jaccard')} AS jaccard"
+    " FROM compared_texts WHERE is_new",
+    "CREATE OR REPLACE TEMP TABLE verified AS"
+    " SELECT a_digest_high, a_digest_low, b_digest_high, b_digest_low"
+    " FROM compared_texts WHERE is_verified",
+    "CREATE OR REPLACE TEMP TABLE near AS"
+    " SELECT r.digest_high, r.digest_low, k.position AS kept_position, p.jaccard,"
+    " p.shared / greatest(p.worse_shingles, 1) AS containment, 'near' AS kind"
+    " FROM kept_for f JOIN compared p ON p.worse = f.rank AND p.better = f.kept_rank"
+    " JOIN candidates r ON r.rank = f.rank JOIN candidates k ON k.rank = f.kept_rank",
+    "CREATE OR REPLACE TEMP TABLE unverified AS"
+    " SELECT r.digest_high, r.digest_low, k.position AS kept_position, NULL::DOUBLE AS jaccard,"
+    " NULL::DOUBLE AS containment, 'candidate' AS kind"
+    " FROM (SELECT worse, min(better) AS better FROM compared WHERE isnan(jaccard) GROUP BY worse)"
+    " p JOIN candidates r ON r.rank = p.worse JOIN candidates k ON k.rank = p.better"
+    " ANTI JOIN kept_for f ON f.rank = p.worse",
+    "CREATE OR REPLACE TEMP TABLE shared_texts AS"
+    " SELECT digest_high, digest_low FROM copies"
+    " UNION SELECT a_digest_high, a_digest_low FROM verified"
+    " UNION SELECT b_digest_high, b_digest_low FROM verified",
+)
+
+
+def _load_duplicates(connection: DuckDBPyConnection) -> None:
+    """Table ``duplicate_rows``: every redundant document beside the one that is kept for it."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE partners AS"
+        " SELECT * FROM near UNION ALL SELECT * FROM unverified"
+        " UNION ALL SELECT digest_high, digest_low, position, 1.0, 1.0, 'exact'"
+        " FROM copies ANTI JOIN near USING (digest_high, digest_low)"
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE kept_documents AS"
+        " SELECT * FROM documents"
+        " SEMI JOIN (SELECT DISTINCT kept_position AS position FROM partners) USING (position)"
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE duplicate_rows AS SELECT"
+        " d.uri AS document_uri, d.row AS document_row, k.uri AS kept_uri, k.row AS kept_row,"
+        " p.kind, p.jaccard, p.containment,"
+        " d.text_bytes AS document_text_bytes, k.text_bytes AS kept_text_bytes,"
+        " d.dataset AS document_dataset, k.dataset AS kept_dataset,"
+        " od.etag AS document_etag, ok.etag AS kept_etag,"
+        " d.row_group AS document_row_group, k.row_group AS kept_row_group,"
+        f" {_hex('d')} AS document_digest, {_hex('k')} AS kept_digest"
+        " FROM documents d JOIN partners p USING (digest_high, digest_low)"
+        " JOIN kept_documents k ON k.position = p.kept_position"
+        " JOIN objects od ON od.object_order = d.object_order"
+        " JOIN objects ok ON ok.object_order = k.object_order"
+        " WHERE d.position <> p.kept_position"
+    )
+
+
+def _hex(alias: str) -> str:
+    """The digest as hashlib's ``hexdigest`` shows it."""
+    return "||".join(
+        f"lpad(lower(to_hex({alias}.{half})), 16, '0')" for half in ("digest_high", "digest_low")
+    )
+
+
+def _load_overlaps(connection: DuckDBPyConnection) -> int:
+    _register(connection, "no_overlaps", {}, SCHEMAS["overlaps"].empty_table())
+    connection.execute("CREATE OR REPLACE TEMP TABLE overlap_rows AS SELECT * FROM no_overlaps")
+    load_overlaps(connection, "dataset")
+    return load_overlaps(connection, "object")
+
+
+def _register(
+    connection: DuckDBPyConnection,
+    name: str,
+    columns: dict[str, Any],
+    table: pa.Table | None = None,
+) -> None:
+    """Make a temporary table of arrays."""
+    import pyarrow as pa
+
+    connection.register("arrow_rows", table if table is not None else pa.table(columns))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM arrow_rows")
+    connection.unregister("arrow_rows")
+
+
+def result_rows(connection: DuckDBPyConnection, name: str, order: Sequence[str]) -> pa.Table:
+    """A result table in the catalog's schema, sorted, so that equal results are equal files."""
+    columns = ", ".join(SCHEMAS[name].names)
+    query = f"SELECT {columns} FROM {name.removesuffix('s')}_rows ORDER BY {', '.join(order)}"
+    return connection.sql(query).to_arrow_table().cast(SCHEMAS[name])
+
+
+def _number(connection: DuckDBPyConnection, query: str) -> int:
+    return int(connection.execute(query).fetchall()[0][0])

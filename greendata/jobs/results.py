@@ -1,0 +1,70 @@
+"""Opening a catalog to look at what is in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greendata.errors import ObjectNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import duckdb
+
+MEMORY_BYTES = 2**30
+"""For queries that look; beyond it they spill to a temporary folder."""
+
+
+def catalog_path(catalog: str) -> Path:
+    """The folder of a catalog named by a path or a ``file://`` URI.
+
+    Raises:
+        UsageError: another kind of URI.
+    """
+    from greendata.stores.local import normalise_uri, uri_to_path
+
+    return Path(uri_to_path(normalise_uri(catalog)))
+
+
+@contextlib.contextmanager
+def open_catalog(catalog: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that holds the views of what is committed now. Nothing is written.
+
+    Raises:
+        ObjectNotFoundError: nothing was scanned into it yet.
+        CatalogError: there is no catalog, or it cannot be read.
+    """
+    from greendata.catalog.queries import create_views
+    from greendata.catalog.tables import Catalog
+    from greendata.sql import open_duckdb
+
+    opened = Catalog.open(catalog_path(catalog), create=False)
+    snapshot = opened.snapshot()
+    if snapshot.last is None:
+        raise ObjectNotFoundError(
+            f"{opened.path}: nothing was scanned into this catalog yet",
+            hint="Run: greendata scan PATH",
+        )
+    with tempfile.TemporaryDirectory(prefix="greendata-") as spill_directory:
+        connection = open_duckdb(
+            memory_bytes=MEMORY_BYTES,
+            spill_directory=spill_directory,
+            threads=os.cpu_count() or 1,
+        )
+        try:
+            create_views(connection, opened, snapshot)
+            yield connection
+        finally:
+            connection.close()
+
+
+def fetch_one(
+    connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[Any]
+) -> tuple[Any, ...]:
+    """The one row of an aggregate query; fetching all ends the result, which would block others."""
+    (row,) = connection.execute(query, list(values)).fetchall()
+    return tuple(row)

@@ -1,0 +1,500 @@
+"""``greendata scan``: inventory, fingerprints, duplicates and overlaps into the catalog."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from greendata.catalog.queries import Pending, create_views
+from greendata.catalog.staging import Staging
+from greendata.dedup.keep import MAX_COMPARISONS
+from greendata.errors import CommitConflictError, UsageError
+from greendata.jobs.changes import (
+    Changes,
+    KnownObjects,
+    compare,
+    object_rows,
+    options_key,
+)
+from greendata.jobs.reading import ShardsReader
+from greendata.jobs.resolve import ResolveSettings, resolve, result_rows
+from greendata.jobs.results import catalog_path
+from greendata.jobs.scope import Scope, list_scope
+from greendata.jobs.summarise import count_datasets, load_scope
+from greendata.model import (
+    Dataset,
+    FingerprintParameters,
+    ScanSummary,
+    SkippedDocument,
+    SkippedObject,
+)
+from greendata.sql import open_duckdb
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+    from greendata.catalog.staging import ReadObject
+    from greendata.catalog.tables import Catalog, Snapshot
+    from greendata.jobs.resolve import Resolution
+    from greendata.progress import Progress
+    from greendata.shards.base import ReadOptions
+    from greendata.shards.choosing import ChosenShard
+
+DEFAULT_MEMORY_BYTES = 2 << 30
+DEFAULT_MAX_RECORD_BYTES = 64 << 20
+_COMMIT_ATTEMPTS = 20
+_COMPILE_NOTICE_SECONDS = 2.5
+_EXAMPLES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanRequest:
+    """What to scan and how.
+
+    Attributes:
+        uris: normalised URIs of folders, files or globs; each is a dataset of its own unless
+            ``datasets`` declares a prefix that holds it.
+        memory_bytes: what the scan plans with; joins spill to disk beyond their share.
+        starts_over: forget everything the catalog knows (needed to change parameters).
+    """
+
+    uris: tuple[str, ...]
+    datasets: tuple[Dataset, ...] = ()
+    catalog: str = ".greendata"
+    threshold: float = 0.8
+    shingle_size: int = 5
+    num_perm: int = 128
+    seed: int = 1
+    workers: int = 0
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    text_column: str | None = None
+    whole_rows: bool = False
+    lines: bool = False
+    format: str | None = None
+    max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
+    starts_over: bool = False
+
+    def __post_init__(self) -> None:
+        checks = {
+            "threshold": (0.0 < self.threshold <= 1.0, "above 0 and at most 1"),
+            "shingle": (1 <= self.shingle_size <= 32, "between 1 and 32"),
+            "num-perm": (2 <= self.num_perm <= 1024, "between 2 and 1024"),
+            "seed": (0 <= self.seed < 1 << 32, "between 0 and 4294967295"),
+            "workers": (0 <= self.workers <= 1024, "between 0 (all processors) and 1024"),
+        }
+        for name, (is_good, wanted) in checks.items():
+            if not is_good:
+                raise UsageError(f"--{name} must be {wanted}.")
+
+    @property
+    def worker_count(self) -> int:
+        """Threads that read."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """How documents are taken from shards."""
+        from greendata.shards.base import ReadOptions
+
+        return ReadOptions(
+            text_column=self.text_column,
+            whole_rows=self.whole_rows,
+            lines=self.lines,
+            format=self.format,
+            max_record_bytes=self.max_record_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    """A reading of the clocks, in seconds."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> _Moment:
+        return cls(wall=time.perf_counter(), cpu=time.process_time())
+
+
+def scan(request: ScanRequest, *, progress: Progress, now: datetime) -> ScanSummary:
+    """Scan, commit, and say what was found.
+
+    Raises:
+        ObjectNotFoundError, DeniedError, StoreUnreachableError: of a URI that was asked for.
+        UsageError: parameters that the catalog's fingerprints do not fit.
+        CatalogError, CatalogTooNewError, DeniedError, LimitExceededError: of the catalog.
+    """
+    return _Scan(request, progress, now).run()
+
+
+class _Scan:
+    """One scan, step by step; the state is what several steps need."""
+
+    def __init__(self, request: ScanRequest, progress: Progress, now: datetime) -> None:
+        from greendata.catalog.tables import Catalog
+        from greendata.stores.local import LocalStore
+
+        self.started = _Moment.now()
+        self.request, self.progress, self.now = request, progress, now
+        self.scan_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        self.store = LocalStore()
+        self.catalog: Catalog = Catalog.open(catalog_path(request.catalog), create=True)
+        self.catalog.check_writable()
+        self.base: Snapshot = self.catalog.snapshot()
+        self.parameters = _parameters(request, self.base)
+        self.options = options_key(request.read_options)
+        self.examples: list[SkippedDocument] = []
+
+    def run(self) -> ScanSummary:
+        _load_kernel(self.progress)
+        self.ready = _Moment.now()
+        self.progress.stage("listing")
+        known = KnownObjects(self._known_rows())
+        scope, chosen, skipped = self._list(known)
+        changes = compare(known, scope, chosen, [entry.uri for entry in skipped], self.options)
+        staging = Staging.create(self.catalog.staging_root, self.scan_id, self._depends_on())
+        try:
+            skipped += self._read(staging, changes)
+            rows = object_rows(
+                known=known,
+                scope=scope,
+                changes=changes,
+                read=staging.finished,
+                skipped=skipped,
+                options=self.options,
+                scan_id=self.scan_id,
+            )
+            self._note_examples(staging.finished.values())
+            found = _Found(scope=scope, changes=changes, skipped=skipped, rows=rows)
+            summary = self._conclude(staging, found)
+            staging.remove()
+        finally:
+            staging.release()
+        return summary
+
+    def _known_rows(self) -> pa.Table:
+        """The catalog's newest row of every object; none when starting over."""
+        from greendata.catalog.schemas import SCHEMAS
+
+        if self.request.starts_over or self.base.last is None:
+            return SCHEMAS["objects"].empty_table()
+        with self._connect() as connection:
+            create_views(connection, self.catalog, self.base)
+            columns = ", ".join(SCHEMAS["objects"].names)
+            return connection.sql(f"SELECT {columns} FROM objects").to_arrow_table()
+
+    def _list(self, known: KnownObjects) -> tuple[Scope, list[ChosenShard], list[SkippedObject]]:
+        from greendata.shards.choosing import choose_shards
+        from greendata.stores.local import path_to_uri
+
+        request, own = self.request, path_to_uri(str(self.catalog.path))
+        scope = list_scope(self.store, request.uris, request.datasets, own)
+        choice = choose_shards(
+            self.store, scope.objects, request.read_options, scope.named, roots=scope.targets
+        )
+        scope = replace(scope, ignored=(*scope.ignored, *choice.ignored))
+        return scope, choice.shards, [*scope.denied, *choice.skipped]
+
+    def _depends_on(self) -> dict[str, Any]:
+        """What staged fingerprints are only good for."""
+        document = self.parameters.as_dict()
+        del document["threshold"], document["index_threshold"]
+        return document | {"read_options": self.options}
+
+    def _read(self, staging: Staging, changes: Changes) -> list[SkippedObject]:
+        """Fingerprint what changed; finished work of a dead scan is taken over first."""
+        from greendata.dedup.fingerprint import Fingerprinter
+
+        wanted = {shard.item.object_id for shard in changes.to_read}
+        taken = staging.adopt(self.catalog.staging_root, self._depends_on(), wanted)
+        if taken:
+            self.progress.message(f"Going on from {taken} objects that an earlier scan finished.")
+        rest = [
+            shard for shard in changes.to_read if shard.item.object_id not in staging.finished
+        ]
+        self.read_text_bytes = 0
+        if not rest:
+            return []
+        self.progress.stage("reading", sum(shard.item.size_bytes for shard in rest))
+        reader = ShardsReader(
+            store=self.store,
+            options=self.request.read_options,
+            fingerprinter=Fingerprinter(self.parameters),
+            staging=staging,
+            workers=self.request.worker_count,
+            progress=self.progress,
+        )
+        before = set(staging.finished)
+        skipped = reader.read(rest)
+        self.read_text_bytes = sum(
+            record.text_bytes
+            for object_id, record in staging.finished.items()
+            if object_id not in before
+        )
+        return skipped
+
+    def _note_examples(self, finished: Iterable[ReadObject]) -> None:
+        found = [
+            SkippedDocument(uri=record.uri, row=row, detail=detail)
+            for record in finished
+            for row, detail in record.skipped_examples
+        ]
+        self.examples = sorted(found, key=lambda entry: (entry.uri, entry.row))[:_EXAMPLES]
+
+    def _conclude(self, staging: Staging, found: _Found) -> ScanSummary:
+        """Resolve and commit; when another scan was committed meanwhile, with its rows, again."""
+        last = self.base.last
+        is_same = last is not None and last.parameters["threshold"] == self.parameters.threshold
+        if found.rows.num_rows == 0 and is_same and not self.request.starts_over:
+            return self._summarise_unchanged(found)
+        for attempt in range(_COMMIT_ATTEMPTS):
+            with self._connect(staging) as connection:
+                results_id = f"{self.scan_id}.{attempt}"
+                resolution = self._resolve(connection, staging, found)
+                summary = self._summarise(connection, found, "duplicate_rows", resolution)
+                try:
+                    self._commit(connection, staging, found, summary, results_id, attempt)
+                except CommitConflictError:
+                    self.progress.message("Another scan was committed meanwhile; joining it.")
+                    self.base = self.catalog.snapshot()
+                    continue
+            self.catalog.drop_results_before(results_id)
+            return summary
+        raise CommitConflictError(
+            f"catalog {self.catalog.path}: other scans were committed {_COMMIT_ATTEMPTS} times"
+            " before this one.",
+            hint="Run the scan again; nothing will be read twice.",
+        )
+
+    def _resolve(
+        self, connection: DuckDBPyConnection, staging: Staging, found: _Found
+    ) -> Resolution:
+        base = replace(self.base, scans=()) if self.request.starts_over else self.base
+        pending = Pending(
+            scan_id=self.scan_id,
+            objects=found.rows,
+            document_files=[str(path) for path in staging.segments],
+            pairs=found.pairs,
+        )
+        create_views(connection, self.catalog, base, pending)
+        settings = ResolveSettings(
+            parameters=self.parameters,
+            workers=self.request.worker_count,
+            filter_bytes=self.request.memory_bytes // 8,
+            spill_folder=staging.folder,
+        )
+        resolution = resolve(connection, self.store, settings, self.progress)
+        found.pairs.append(result_rows(connection, "pairs", ["a_digest_high", "b_digest_high"]))
+        return resolution
+
+    def _commit(
+        self,
+        connection: DuckDBPyConnection,
+        staging: Staging,
+        found: _Found,
+        summary: ScanSummary,
+        results_id: str,
+        attempt: int,
+    ) -> None:
+        """Write all rows, then the one that makes them visible."""
+        catalog, scan_id = self.catalog, self.scan_id
+        if attempt == 0:
+            catalog.write("objects", scan_id, found.rows)
+            catalog.adopt_files("documents", scan_id, staging.committable(found.read_ids()))
+        catalog.write("pairs", scan_id, found.pairs[-1])
+        order = ["document_uri", "document_row"]
+        catalog.write("duplicates", results_id, result_rows(connection, "duplicates", order))
+        overlaps = result_rows(connection, "overlaps", ["level", "a", "b"])
+        catalog.write("overlaps", results_id, overlaps)
+        last = self.base.last
+        row = {
+            "scan_id": scan_id,
+            "sequence": last.sequence + 1 if last else 1,
+            "results_id": results_id,
+            "starts_over": self.request.starts_over,
+            "started_at": self.now,
+            "committed_at": self.now + timedelta(seconds=time.perf_counter() - self.started.wall),
+            "parameters": json.dumps(self.parameters.as_dict()),
+            "uris": json.dumps(self.request.uris),
+            "summary": json.dumps(summary.as_dict()),
+        }
+        catalog.commit_scan(row, self.base)
+
+    def _summarise_unchanged(self, found: _Found) -> ScanSummary:
+        with self._connect() as connection:
+            create_views(connection, self.catalog, self.base)
+            return self._summarise(connection, found, "duplicates", None)
+
+    def _summarise(
+        self,
+        connection: DuckDBPyConnection,
+        found: _Found,
+        duplicates: str,
+        resolution: Resolution | None,
+    ) -> ScanSummary:
+        load_scope(connection, found.uris())
+        datasets, nulls, skipped_documents = count_datasets(connection, duplicates)
+        ended = _Moment.now()
+        last = self.base.last
+        return ScanSummary(
+            scan_id=self.scan_id if resolution or last is None else last.scan_id,
+            catalog=str(self.catalog.path),
+            objects=sum(d.objects for d in datasets),
+            object_bytes=sum(d.object_bytes for d in datasets),
+            objects_read=len(found.changes.to_read) - len(found.skipped_reads()),
+            objects_unchanged=len(found.changes.unchanged),
+            objects_removed=len(found.changes.removed),
+            documents=sum(d.documents for d in datasets),
+            text_bytes=sum(d.text_bytes for d in datasets),
+            exact_duplicate_documents=sum(d.exact_duplicate_documents for d in datasets),
+            near_duplicate_documents=sum(d.near_duplicate_documents for d in datasets),
+            redundant_documents=sum(d.redundant_documents for d in datasets),
+            redundant_text_bytes=sum(d.redundant_text_bytes for d in datasets),
+            skipped_documents=skipped_documents,
+            null_documents=nulls,
+            candidate_pairs=resolution.candidate_pairs if resolution else 0,
+            verified_pairs=resolution.verified_pairs if resolution else 0,
+            capped_comparisons=resolution.left_out if resolution else 0,
+            unverified_candidates=resolution.unverified_pairs if resolution else 0,
+            skipped=tuple(sorted(found.skipped, key=lambda entry: entry.uri)),
+            skipped_document_examples=tuple(self.examples),
+            ignored=found.scope.ignored,
+            datasets=datasets,
+            parameters=self.parameters,
+            seconds=ended.wall - self.ready.wall,
+            cpu_seconds=ended.cpu - self.ready.cpu,
+            startup_seconds=self.ready.wall - self.started.wall,
+            startup_cpu_seconds=self.ready.cpu - self.started.cpu,
+            read_text_bytes=self.read_text_bytes,
+            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            warnings=tuple(_warnings(resolution)) if resolution else (),
+        )
+
+    @contextlib.contextmanager
+    def _connect(self, staging: Staging | None = None) -> Iterator[DuckDBPyConnection]:
+        """DuckDB with a quarter of the memory, spilling into the staging folder."""
+        folder = staging.folder if staging else self.catalog.staging_root
+        connection = open_duckdb(
+            memory_bytes=self.request.memory_bytes // 4,
+            spill_directory=folder / "spill",
+            threads=self.request.worker_count,
+        )
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What reading came to; ``pairs`` grows with each attempt to commit."""
+
+    scope: Scope
+    changes: Changes
+    skipped: list[SkippedObject]
+    rows: pa.Table
+    pairs: list[pa.Table] = field(default_factory=list)
+
+    def uris(self) -> list[str]:
+        """Objects that the summary is about."""
+        return [shard.item.uri for shard in self.changes.to_read] + self.changes.unchanged
+
+    def skipped_reads(self) -> set[str]:
+        """Objects that should have been read and were not."""
+        return {entry.uri for entry in self.skipped} & {
+            shard.item.uri for shard in self.changes.to_read
+        }
+
+    def read_ids(self) -> set[int]:
+        """Object versions whose documents count."""
+        failed = self.skipped_reads()
+        return {
+            shard.item.object_id
+            for shard in self.changes.to_read
+            if shard.item.uri not in failed
+        }
+
+
+def _load_kernel(progress: Progress) -> None:
+    """Import the compiled kernel; the first time on a machine it is compiled, and says so."""
+    notice = threading.Timer(
+        _COMPILE_NOTICE_SECONDS,
+        progress.message,
+        ["Compiling the kernel for this processor, once; this takes about ten seconds."],
+    )
+    notice.start()
+    from greendata.dedup.kernel import digest, fingerprint, nominate  # noqa: F401
+
+    notice.cancel()
+
+
+def _parameters(request: ScanRequest, base: Snapshot) -> FingerprintParameters:
+    """The parameters of this scan; the bands are those that the catalog was begun with.
+
+    Raises:
+        UsageError: they do not fit the fingerprints that the catalog holds.
+    """
+    from greendata.dedup.fingerprint import DIGEST_ALGORITHM, SIGNATURE_SCHEME
+    from greendata.dedup.lsh import choose_banding
+    from greendata.dedup.tokens import TOKENIZER
+
+    last = None if request.starts_over else base.last
+    index_threshold = last.parameters["index_threshold"] if last else request.threshold
+    banding = choose_banding(index_threshold, request.num_perm)
+    wanted = FingerprintParameters(
+        threshold=request.threshold,
+        index_threshold=index_threshold,
+        shingle_size=request.shingle_size,
+        num_perm=request.num_perm,
+        seed=request.seed,
+        bands=banding.bands,
+        rows_per_band=banding.rows,
+        tokenizer=TOKENIZER,
+        signature_scheme=SIGNATURE_SCHEME,
+        digest_algorithm=DIGEST_ALGORITHM,
+    )
+    if last is not None:
+        _check_fit(wanted, last.parameters)
+    return wanted
+
+
+def _check_fit(wanted: FingerprintParameters, held: dict[str, Any]) -> None:
+    different = {
+        name: (held.get(name), value)
+        for name, value in wanted.as_dict().items()
+        if name != "threshold" and held.get(name) != value
+    }
+    if wanted.threshold < wanted.index_threshold:
+        different["threshold"] = (wanted.index_threshold, wanted.threshold)
+    if different:
+        told = ", ".join(f"{name} {old}, not {new}" for name, (old, new) in different.items())
+        raise UsageError(
+            f"The catalog was made with {told}.",
+            hint="Use these, name another catalog with --catalog, or start over with --rebuild.",
+        )
+
+
+def _warnings(resolution: Resolution) -> Iterator[str]:
+    for uri, reason in sorted(resolution.unreadable.items()):
+        yield f"{uri}: could not be read back for verification: {reason}"
+    if resolution.left_out:
+        yield (
+            f"{resolution.left_out} comparisons were left out: a text was compared with"
+            f" {MAX_COMPARISONS} kept texts of a bucket and like none of them."
+        )
+    if resolution.crowded_texts:
+        yield (
+            f"{resolution.crowded_texts} texts stand in so many objects that object overlaps"
+            " are lower bounds."
+        )

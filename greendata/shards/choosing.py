@@ -1,0 +1,187 @@
+"""Which of the listed objects are the shards of a dataset, and what becomes of the others."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
+
+from greendata.errors import GreendataError
+from greendata.model import IgnoredObject, SkippedObject, StoredObject
+from greendata.shards.base import ShardError, skipped_object
+from greendata.shards.formats import Content, inspect, name_hint
+
+if TYPE_CHECKING:
+    from greendata.shards.base import ReadOptions
+    from greendata.stores.base import Store
+
+MAIN_FORMATS = frozenset({"parquet", "arrow", "jsonl"})
+TABLE_FORMATS = frozenset({"csv", "tsv"})
+LOOSE_FORMATS = frozenset({"text", "json"})
+
+_SIDE_NAMES = (
+    "_SUCCESS", "_metadata", "_common_metadata", "_started_*", "_committed_*",
+    "*.crc", "*.md5", "*.sha1", "*.sha256", "*.sha512", "MD5SUMS*", "SHA*SUMS*",
+    "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json",
+    "metadata.json", "manifest.json", "schema.json", "_manifest*", "*.manifest",
+    "README", "README.*", "LICENSE", "LICENSE.*", "LICENCE", "LICENCE.*", "CITATION.*",
+    "Thumbs.db", "desktop.ini",
+)  # fmt: skip
+_SIDE_FOLDERS = frozenset(
+    {"_delta_log", "_temporary", "_spark_metadata", "_change_data", "__pycache__"}
+)
+
+
+class ChosenShard(NamedTuple):
+    """An object to read, with what its content is."""
+
+    item: StoredObject
+    format: str
+    codec: str
+
+
+class Choice(NamedTuple):
+    """All objects of a listing, each in one of three places, in the order of the listing."""
+
+    shards: list[ChosenShard]
+    ignored: list[IgnoredObject]
+    skipped: list[SkippedObject]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """One object and what was found in it: its content, or why it cannot be read."""
+
+    item: StoredObject
+    is_named: bool
+    content: Content | None = None
+    error: GreendataError | None = None
+    side: str | None = None
+
+    @property
+    def kind(self) -> str | None:
+        """The format by content, or by name where the content cannot be read."""
+        return self.content.format if self.content else name_hint(self.item.uri).format
+
+
+def choose_shards(
+    store: Store,
+    items: Sequence[StoredObject],
+    options: ReadOptions,
+    named: Collection[str] = (),
+    *,
+    roots: Collection[str] = (),
+) -> Choice:
+    """Sort a listing into shards, ignored objects and objects that should have been readable.
+
+    ``named`` holds the URIs that an argument or a glob names themselves: they are never ignored.
+    ``roots`` are the folders that were asked for: hidden folders below them are ignored.
+    """
+    looked = [_look(store, item, item.uri in named, roots) for item in items]
+    kinds = {each.kind for each in looked if each.side is None}
+    choice = Choice([], [], [])
+    for each in looked:
+        _place(each, options, kinds, choice)
+    return choice
+
+
+def _look(store: Store, item: StoredObject, is_named: bool, roots: Collection[str]) -> _Looked:
+    side = None if is_named else _side_file(item.uri, roots)
+    if side is not None:
+        return _Looked(item=item, is_named=is_named, side=side)
+    try:
+        content = inspect(store, item)
+    except GreendataError as error:
+        return _Looked(item=item, is_named=is_named, error=error)
+    if content.is_one_line and name_hint(item.uri).format == "json" and not is_named:
+        content = Content(format="json", codec=content.codec, is_one_line=True)
+    return _Looked(item=item, is_named=is_named, content=content)
+
+
+def _side_file(uri: str, roots: Collection[str]) -> str | None:
+    """Why an object is no data by its place or name."""
+    root = max((root for root in roots if _is_below(uri, root)), key=len, default="")
+    path = uri[len(root) :] if root else uri.rpartition("/")[2]
+    *folders, name = unquote(path).strip("/").split("/")
+    if any(folder.startswith(".") or folder in _SIDE_FOLDERS for folder in folders):
+        return "in a hidden or side folder"
+    if name.startswith("."):
+        return "hidden file"
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _SIDE_NAMES):
+        return "side file"
+    return None
+
+
+def _is_below(uri: str, root: str) -> bool:
+    return uri.startswith(root.rstrip("/") + "/")
+
+
+def _place(
+    looked: _Looked, options: ReadOptions, kinds: Collection[str | None], choice: Choice
+) -> None:
+    why_not = looked.side or _why_ignored(looked, options, kinds)
+    uri = looked.item.uri
+    if why_not is not None:
+        choice.ignored.append(IgnoredObject(uri=uri, detail=why_not))
+        return
+    error = looked.error or _unusable(looked, options)
+    if error is not None or looked.content is None:
+        choice.skipped.append(skipped_object(uri, error or ShardError(f"{uri}: unreadable.")))
+        return
+    file_format = _read_as(looked.content, options)
+    choice.shards.append(
+        ChosenShard(item=looked.item, format=file_format, codec=looked.content.codec)
+    )
+
+
+def _why_ignored(
+    looked: _Looked, options: ReadOptions, kinds: Collection[str | None]
+) -> str | None:
+    kind = looked.kind
+    if looked.is_named:
+        return None
+    if kind in ("binary", "empty"):
+        return f"{kind} file of no known format"
+    if options.format is not None:
+        is_other = kind is not None and not _is_format(kind, options.format, looked)
+        return f"{kind} file; --format {options.format} was asked for" if is_other else None
+    if kind in TABLE_FORMATS | LOOSE_FORMATS and not MAIN_FORMATS.isdisjoint(kinds):
+        return f"loose {kind} file beside Parquet, Arrow or JSON Lines shards"
+    if kind in LOOSE_FORMATS and not TABLE_FORMATS.isdisjoint(kinds):
+        return f"loose {kind} file beside tables"
+    if kind == "json":
+        return "a single JSON document, not one a line"
+    return None
+
+
+def _is_format(kind: str, wanted: str, looked: _Looked) -> bool:
+    if wanted == "jsonl" and looked.content is not None and looked.content.is_one_line:
+        return True
+    return kind == wanted or (wanted == "text" and kind == "json")
+
+
+def _unusable(looked: _Looked, options: ReadOptions) -> GreendataError | None:
+    """Why a named object cannot be read, though nothing is wrong with it."""
+    uri, content = looked.item.uri, looked.content
+    if content is None:
+        return None
+    if content.format == "binary":
+        return ShardError(f"{uri}: of no known format.")
+    wanted = options.format
+    if wanted is None or content.format == "empty":
+        return None
+    is_text = content.format in TABLE_FORMATS | LOOSE_FORMATS
+    if _is_format(content.format, wanted, looked):
+        return None
+    if wanted not in MAIN_FORMATS and (is_text or content.format == "jsonl"):
+        return None
+    return ShardError(f"{uri}: its content is {content.format}, not {wanted}.")
+
+
+def _read_as(content: Content, options: ReadOptions) -> str:
+    file_format = options.format or content.format
+    if file_format in LOOSE_FORMATS or file_format == "empty":
+        return "lines" if options.lines else "text"
+    return file_format

@@ -1,0 +1,39 @@
+"""Opening DuckDB: bounded memory, spill to a named folder, nothing fetched, settings locked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+SMALLEST_MEMORY_BYTES = 32 * 2**20
+"""Below this DuckDB cannot run the program's joins even with spill."""
+
+
+def open_duckdb(
+    *, memory_bytes: int, spill_directory: Path | str, threads: int
+) -> duckdb.DuckDBPyConnection:
+    """An in-memory database that spills to ``spill_directory`` beyond ``memory_bytes``.
+
+    Files can be read (that is what it is for); extensions are neither loaded nor fetched, and
+    settings cannot be changed afterwards. The folder is made when DuckDB first spills.
+    """
+    import duckdb
+
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": f"{max(memory_bytes, SMALLEST_MEMORY_BYTES)}B",
+            "temp_directory": str(spill_directory),
+            "threads": max(threads, 1),
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+        },
+    )
+    for setting in ("TimeZone = 'UTC'", "enable_progress_bar = false", "lock_configuration = true"):
+        connection.execute(f"SET {setting}")
+    return connection

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from greendata.config import Config, DatasetSettings, did_you_mean, find_config, read_config
+from greendata.errors import ConfigError
+from greendata.model import Dataset
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "greendata.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def complaint(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    return str(caught.value).replace(f"{path}:", "")
+
+
+def test_read_config_resolves_paths_beside_the_file(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "catalog: found/here\n"
+        "datasets:\n"
+        "  - {name: crawl, prefixes: [crawl/, 'file:///data/x', /abs], priority: 3}\n",
+    )
+    config = read_config(path)
+    assert config.catalog == f"{tmp_path}/found/here"
+    assert config.as_datasets() == (
+        Dataset(
+            name="crawl", prefixes=(f"{tmp_path}/crawl/", "file:///data/x", "/abs"), priority=3
+        ),
+    )
+
+
+def test_read_config_keeps_what_later_stages_need(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "datasets:\n"
+        "  - name: crawl\n"
+        "    prefixes: ['file:///x']\n"
+        "    owner: data-platform\n"
+        "    region: us-east-1\n"
+        "    training_region: us-east-1\n"
+        "    residency: [us]\n"
+        "    readers: online\n"
+        "    retention: {min_days: 365}\n"
+        "    manifest: _greendata/manifest.json\n",
+    )
+    assert read_config(path).datasets == (
+        DatasetSettings(
+            name="crawl",
+            prefixes=("file:///x",),
+            owner="data-platform",
+            region="us-east-1",
+            training_region="us-east-1",
+            residency=("us",),
+            readers="online",
+            retention={"min_days": 365},
+            manifest="_greendata/manifest.json",
+        ),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "catalog:\n"])
+def test_read_config_takes_an_empty_file(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, text)
+    assert read_config(path) == Config(path=path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("catalogue: x\n", "1:1: unknown key 'catalogue'. Did you mean 'catalog'?"),
+        (
+            "datasets:\n  - name: a\n    prefixs: [x]\n    prefixes: [x]\n",
+            "3:5: unknown key 'prefixs'. Did you mean 'prefixes'?",
+        ),
+        ("catalog: a\ncatalog: b\n", '2:1: found duplicate key "catalog"'),
+        ("datasets:\n  - {name: a}\n", "2:5: datasets[0].prefixes: Field required"),
+        (
+            "datasets:\n  - {name: a, prefixes: [x], priority: '1'}\n",
+            "2:30: datasets[0].priority: Input should be a valid integer",
+        ),
+        (
+            "datasets:\n  - {name: a, prefixes: [x], priority: true}\n",
+            "2:30: datasets[0].priority: Input should be a valid integer",
+        ),
+        ("datasets:\n  - {name: a, prefixes: [x, 3]}\n", "2:29: datasets[0].prefixes[1]: "),
+        (
+            "datasets:\n  - {name: a, prefixes: [x]}\n  - {name: a, prefixes: [y]}\n",
+            "3:6: dataset 'a' is declared twice",
+        ),
+        ("- a\n", "1:1: expected keys and values"),
+        ("catalog: [\n", "2:1: "),
+        ("catalog: !!python/object:os.system x\n", "1:1: catalog: "),
+    ],
+)
+def test_read_config_names_the_place_of_a_mistake(tmp_path: Path, text: str, expected: str) -> None:
+    assert complaint(write(tmp_path, text)).startswith(expected)
+
+
+def test_read_config_lists_all_mistakes_in_the_order_of_the_file(tmp_path: Path) -> None:
+    found = complaint(write(tmp_path, "catalog: 3\nlimit: 1\nstore: 2\n")).splitlines()
+    assert [line.partition(":")[0] for line in found] == ["1", "2", "3"]
+
+
+def test_read_config_says_why_a_file_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        read_config(tmp_path / "none.yaml")
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"catalog: a\n# caf\xe9\n")
+    assert complaint(path).startswith("2: is not UTF-8")
+    path.write_bytes(b"#" * (4 * 2**20 + 1))
+    with pytest.raises(ConfigError, match="larger than"):
+        read_config(path)
+
+
+def test_find_config_takes_the_nearest_upward(tmp_path: Path) -> None:
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    outer = write(tmp_path, "")
+    assert find_config(below) == outer
+    inner = write(tmp_path / "a", "")
+    assert find_config(below) == inner
+
+
+def test_find_config_ignores_a_folder_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "a" / "greendata.yaml").mkdir(parents=True)
+    outer = write(tmp_path, "")
+    assert find_config(tmp_path / "a") == outer
+
+
+def test_did_you_mean_says_nothing_when_nothing_is_near() -> None:
+    assert did_you_mean("zzz", ["catalog", "datasets"]) == ""
