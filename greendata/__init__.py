@@ -25,7 +25,8 @@ def scan(
 ) -> ScanSummary:
     """Fingerprint the documents of ``uris`` and ``datasets`` (name to URI) and find duplicates.
 
-    ``options`` are fields of ``greendata.jobs.scan.ScanRequest``: ``threshold``, ``workers``,
+    URIs may be paths or globs, as on the command line. ``greendata.yaml`` is not read. ``options``
+    are fields of ``greendata.jobs.request.ScanRequest``: ``threshold``, ``workers``,
     ``text_column`` and so on; the defaults are those of ``greendata scan``.
 
     Raises:
@@ -35,13 +36,18 @@ def scan(
     from datetime import UTC, datetime
 
     from greendata.jobs import scan as job
+    from greendata.jobs.request import ScanRequest
     from greendata.model import Dataset
     from greendata.progress import Progress
+    from greendata.stores.local import normalise_uri
 
-    named = tuple(
-        Dataset(name=name, prefixes=(uri,)) for name, uri in sorted((datasets or {}).items())
+    named = {name: normalise_uri(uri) for name, uri in (datasets or {}).items()}
+    request = ScanRequest(
+        uris=(*map(normalise_uri, uris), *named.values()),
+        datasets=tuple(Dataset(name=name, prefixes=(uri,)) for name, uri in named.items()),
+        catalog=catalog,
+        **options,
     )
-    request = job.ScanRequest(uris=uris, datasets=named, catalog=catalog, **options)
     return job.scan(request, progress=Progress(), now=datetime.now(UTC))
 
 

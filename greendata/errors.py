@@ -8,7 +8,7 @@ from typing import ClassVar
 class GreendataError(Exception):
     """Root of every error this program raises on purpose.
 
-    The message says what happened, where (URI) and what to do; ``hint`` is one further line of advice.
+    The message says what happened and where (URI); ``hint`` is one line on what to do.
     """
 
     exit_code: ClassVar[int] = 1

@@ -27,7 +27,7 @@ class StoredObject:
 
     @property
     def object_id(self) -> int:
-        """63-bit identity of this version of the object: of (store, URI, ETag), the same in every scan."""
+        """63-bit identity of (store, URI, ETag): the same version has the same in every scan."""
         return object_id(self.store_id, self.uri, self.etag)
 
 
@@ -114,9 +114,10 @@ class FingerprintParameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSummary:
-    """What a scan found in one dataset. Bytes are UTF-8 bytes of text, not stored bytes, unless named so.
+    """What a scan found in one dataset; text bytes are UTF-8 bytes, object bytes stored ones.
 
-    ``*_within`` counts redundant documents whose kept partner is in the same dataset, ``*_across`` the others.
+    ``*_within`` counts redundant documents whose kept partner is in the same dataset,
+    ``*_across`` the others.
     """
 
     name: str

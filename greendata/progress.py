@@ -48,6 +48,45 @@ class Progress:
         self.close()
 
 
+class TimedProgress(Progress):
+    """Passes everything on and remembers how long each stage took."""
+
+    def __init__(self, inner: Progress, clock: Callable[[], float] = time.monotonic) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._seconds: dict[str, float] = {}
+        self._stage: str | None = None
+        self._since = clock()
+
+    def stage(self, name: str, total_bytes: int | None = None) -> None:
+        self._settle()
+        self._stage = name
+        self._inner.stage(name, total_bytes)
+
+    def advance(self, size_bytes: int) -> None:
+        self._inner.advance(size_bytes)
+
+    def message(self, text: str) -> None:
+        self._inner.message(text)
+
+    def warn(self, text: str) -> None:
+        self._inner.warn(text)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def seconds(self) -> dict[str, float]:
+        """Wall seconds of each stage so far; a stage that came twice counts together."""
+        self._settle()
+        return dict(self._seconds)
+
+    def _settle(self) -> None:
+        now = self._clock()
+        if self._stage is not None:
+            self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + now - self._since
+        self._since = now
+
+
 class JsonLinesProgress(Progress):
     """One JSON document a line, each with ``type`` and seconds since the start."""
 

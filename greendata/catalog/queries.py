@@ -67,7 +67,10 @@ def create_views(
 
 def _create_objects(connection: DuckDBPyConnection, pending: Pending | None) -> None:
     """Table ``objects``; rows of a pending scan are newer than all others."""
-    rows = f"SELECT {_columns('objects')}, scan_id, s.sequence FROM objects_rows o JOIN scans s USING (scan_id)"
+    rows = (
+        f"SELECT {_columns('objects')}, scan_id, s.sequence"
+        " FROM objects_rows o JOIN scans s USING (scan_id)"
+    )
     if pending is not None:
         connection.register("pending_objects", pending.objects)
         rows += (
@@ -130,7 +133,7 @@ def _create_raw(
 
 
 def create_rows(connection: DuckDBPyConnection, name: str, files: list[str]) -> None:
-    """View ``NAME_rows`` over Parquet files in ``scan_id=…`` folders; an empty table without any."""
+    """View ``NAME_rows`` over files in ``scan_id=…`` folders; without any, an empty table."""
     if not files:
         import pyarrow as pa
 

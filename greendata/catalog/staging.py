@@ -296,4 +296,3 @@ def _write_json(path: Path, document: Any) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(document))
     os.replace(partial, path)
-

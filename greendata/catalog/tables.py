@@ -200,11 +200,11 @@ class Catalog:
 
     def add_files(self, name: str, scan_id: str, paths: Sequence[Path]) -> None:
         """Commit Parquet files that lie in the table's folder already."""
-        from deltalake.transaction import AddAction
+        from deltalake.transaction import AddAction, RemoveAction
 
         if not paths:
             return
-        actions = [
+        actions: list[AddAction | RemoveAction] = [
             AddAction(
                 path=path.relative_to(self._table_path(name)).as_posix(),
                 size=path.stat().st_size,

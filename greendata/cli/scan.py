@@ -11,7 +11,7 @@ from greendata.errors import UsageError
 
 if TYPE_CHECKING:
     from greendata.cli.settings import Settings
-    from greendata.jobs.scan import ScanRequest
+    from greendata.jobs.request import ScanRequest
     from greendata.model import Dataset
 
 EXIT_SOME_SKIPPED = 3
@@ -109,8 +109,8 @@ def scan(
     """
     from datetime import UTC, datetime
 
-    from greendata.cli.output import print_json
-    from greendata.cli.show_scan import show_scan
+    from greendata.cli.output import print_json, print_line
+    from greendata.cli.show_scan import show_next, show_scan
     from greendata.jobs.scan import scan as run_scan
 
     request = _request(settings, paths, named, options)
@@ -120,6 +120,9 @@ def scan(
         print_json(summary.as_dict())
     else:
         show_scan(summary, settings)
+        if summary.documents:
+            print_line()
+            show_next(settings)
     if summary.skipped:
         raise click.exceptions.Exit(EXIT_SOME_SKIPPED)
 
@@ -130,7 +133,7 @@ def _request(
     named: tuple[tuple[str, str], ...],
     options: dict[str, Any],
 ) -> ScanRequest:
-    from greendata.jobs.scan import ScanRequest
+    from greendata.jobs.request import ScanRequest
 
     if not paths and not named:
         raise UsageError("nothing to scan", hint="Name a PATH, or --dataset NAME=PATH.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from greendata.cli.output import print_line
 from greendata.cli.show_duplicates import show_groups
 from greendata.cli.show_overlap import show_overlaps
-from greendata.cli.show_scan import show_scan
+from greendata.cli.show_scan import show_next, show_scan
 
 if TYPE_CHECKING:
     from greendata.cli.settings import Settings
@@ -28,5 +28,7 @@ def show_demo(result: DemoResult, settings: Settings) -> None:
     print_line("Overlap")
     print_line()
     show_overlaps(result.overlaps)
+    print_line()
+    show_next(settings)
     print_line()
     print_line(f"The data and the catalog are in {result.directory}; delete it when you are done.")

@@ -58,11 +58,28 @@ def _show_group(number: int, group: Group) -> None:
     if group.text_problem is not None:
         print_line(f"   no texts: {group.text_problem}")
     if group.difference is not None:
+        _show_start(group.text_start or "")
         show_difference(group.difference)
 
 
+def _show_start(text: str) -> None:
+    """How the kept text begins, in one line."""
+    width = (terminal_width() or WIDTH_OFF_TERMINAL) - len("   begins       ")
+    words = visible(" ".join(text.split()))
+    print_line(f"   begins       {_cut(words, max(width, NARROWEST_COLUMN))}")
+
+
+def _cut(text: str, width: int) -> str:
+    """At most ``width`` terminal cells of ``text``."""
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…"
+
+
 def _label(member: Member) -> str:
-    return member.kind if member.jaccard is None else f"{member.kind} {_shown(member.jaccard)}"
+    if member.kind != "near" or member.jaccard is None:
+        return member.kind
+    return f"near {_shown(member.jaccard)}"
 
 
 def _shown(jaccard: float) -> str:
@@ -83,14 +100,18 @@ def _place(member: Member) -> str:
 
 
 def show_difference(difference: Difference) -> None:
-    """Kept words on the left, the member's on the right, what differs in brackets."""
+    """Kept words on the left, the member's on the right, what differs in brackets.
+
+    Nothing where no word differs.
+    """
     if not difference.hunks:
-        print_line("   texts: no word differs in what was compared")
         return
     width = ((terminal_width() or WIDTH_OFF_TERMINAL) - 8) // 2
     width = max(width, NARROWEST_COLUMN)
     print_line(f"   {'kept':<{width}} | least similar")
-    for hunk in difference.hunks:
+    for number, hunk in enumerate(difference.hunks):
+        if number:
+            print_line(f"   {'···':<{width}} | ···")
         for left, right in _side_by_side(hunk, width):
             print(f"   {left} | {right}".rstrip())
     if difference.is_partial:

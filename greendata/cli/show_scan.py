@@ -39,7 +39,7 @@ COLUMNS = (
 
 
 def show_scan(summary: ScanSummary, settings: Settings) -> None:
-    """Tables and lines: what was found, what was left out and why, what it cost, what is next."""
+    """Tables and lines: what was found, what was left out and why, what it cost."""
     _show_datasets(summary)
     print_line()
     _show_findings(summary)
@@ -47,8 +47,6 @@ def show_scan(summary: ScanSummary, settings: Settings) -> None:
     _show_cost(summary, settings)
     for warning in summary.warnings:
         print_line(f"Warning: {warning}")
-    if summary.documents:
-        _show_next(settings)
 
 
 def _show_datasets(summary: ScanSummary) -> None:
@@ -197,10 +195,9 @@ def _show_ignored(summary: ScanSummary, settings: Settings) -> None:
 
 
 def _show_cost(summary: ScanSummary, settings: Settings) -> None:
-    rate = format_rate(summary.read_text_bytes, summary.seconds - summary.startup_seconds)
     print_line(
-        f"Time {format_seconds(summary.seconds)} (start-up"
-        f" {format_seconds(summary.startup_seconds)}), {rate} of text,"
+        f"Time {format_seconds(summary.seconds)} after {format_seconds(summary.startup_seconds)} of"
+        f" start-up, {format_rate(summary.read_text_bytes, summary.seconds)} of text,"
         f" {format_seconds(summary.cpu_seconds)} of CPU, peak memory"
         f" {format_binary_bytes(summary.peak_rss_bytes)}."
     )
@@ -209,8 +206,8 @@ def _show_cost(summary: ScanSummary, settings: Settings) -> None:
             print_line(f"  {stage}: {format_seconds(seconds)}")
 
 
-def _show_next(settings: Settings) -> None:
-    print_line()
+def show_next(settings: Settings) -> None:
+    """The commands that look further, for the catalog that was used."""
     print_line("Next:")
     catalog = settings.catalog_argument
     print_line(f"  greendata duplicates{catalog}    the largest groups, with their texts")

@@ -58,7 +58,7 @@ def shingle_weights() -> NDArray[np.uint64]:
 
 
 def text_buffers(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Bytes and int64 offsets [n + 1] of a string or binary array without nulls; zero-copy bytes."""
+    """Bytes and int64 offsets [n + 1] of a string or binary array without nulls; no copy."""
     import pyarrow as pa
 
     _, offset_buffer, data_buffer = texts.buffers()
@@ -123,7 +123,7 @@ class Fingerprinter:
         is_nfc: bool,
         signatures: NDArray[np.uint32] | None = None,
     ) -> None:
-        """Run the kernel: fills ``tokens``, ``keys`` and, when given, ``signatures`` [n, num_perm]."""
+        """Run the kernel: fills ``tokens``, ``keys`` and ``signatures`` [n, num_perm] if given."""
         from greendata.dedup.kernel import fingerprint as kernel
 
         parameters = self.parameters

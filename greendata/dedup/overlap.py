@@ -18,7 +18,7 @@ with the partners left out are lower bounds."""
 
 
 def load_overlaps(connection: DuckDBPyConnection, level: Level) -> int:
-    """Append to table ``overlap_rows`` the overlap of every two datasets or objects that share text.
+    """Append to table ``overlap_rows`` the overlap of all two datasets or objects that share text.
 
     Needs ``documents``, ``shared_texts(digest_high, digest_low)`` (all texts that have a copy or a
     verified partner) and ``verified(a_digest_high, …, b_digest_low)``.

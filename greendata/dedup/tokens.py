@@ -30,7 +30,7 @@ _DELTA_SHIFT = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodePointTable:
-    """Two-stage table: the entry of a code point is ``entries[index[point >> 8] * 256 + (point & 255)]``.
+    """Two-stage table: ``entries[index[point >> 8] * 256 + (point & 255)]`` is a point's entry.
 
     Bits of an entry: 0-1 class, 2 "may change under NFC", 3 unassigned, 4-11 combining class,
     12-31 signed distance to the lower-case code point.

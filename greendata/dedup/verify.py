@@ -146,7 +146,7 @@ class ShingleStore:
 
 
 def table_size(shingles: int) -> int:
-    """Slots of an open-addressing table for this many shingles: a power of two, half full at most."""
+    """Slots of an open-addressing table for so many shingles: a power of two, at most half full."""
     return max(64, 1 << (2 * shingles).bit_length())
 
 
@@ -213,11 +213,15 @@ def shingle_sets(
     if len(unstable) == 0:
         return sizes, sets
     redone_sizes, redone = _kernel_sets(*normalised(data, offsets, unstable), size, is_nfc=True)
-    stable = np.split(sets, np.cumsum(np.maximum(sizes, 0))[:-1])
-    for d, piece in zip(unstable, np.split(redone, np.cumsum(np.maximum(redone_sizes, 0))[:-1]), strict=True):  # fmt: skip
-        stable[d] = piece
+    pieces = _split(sets, sizes)
+    for d, piece in zip(unstable, _split(redone, redone_sizes), strict=True):
+        pieces[d] = piece
     sizes[unstable] = redone_sizes
-    return sizes, np.concatenate(stable)
+    return sizes, np.concatenate(pieces)
+
+
+def _split(sets: NDArray[np.uint64], sizes: NDArray[np.int64]) -> list[NDArray[np.uint64]]:
+    return np.split(sets, np.cumsum(np.maximum(sizes, 0))[:-1])
 
 
 def _kernel_sets(

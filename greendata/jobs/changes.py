@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from greendata.shards.base import ReadOptions
     from greendata.shards.choosing import ChosenShard
 
+
 class KnownObjects:
     """The catalog's newest rows of all objects, as an Arrow table with an index by URI."""
 
@@ -94,9 +95,7 @@ def compare(
         held = (known.get(item.uri, "dataset"), known.get(item.uri, "priority"))
         if held != (dataset.name, dataset.priority):
             changes.moved.append(item.uri)
-    changes.removed.extend(
-        uri for uri in known.index if uri not in here and scope.covers(uri)
-    )
+    changes.removed.extend(uri for uri in known.index if uri not in here and scope.covers(uri))
     return changes
 
 

@@ -92,6 +92,7 @@ def run_demo(
         ObjectNotFoundError: the installation has no sources to take.
     """
     from greendata.jobs import duplicates, overlap, scan
+    from greendata.jobs.request import ScanRequest
     from greendata.stores.local import path_to_uri
 
     versions = write_versions(directory, max_bytes=max_bytes, progress=progress)
@@ -101,10 +102,10 @@ def run_demo(
         for name, folder in versions.items()
     )
     uris = tuple(uri for dataset in datasets for uri in dataset.prefixes)
-    request = scan.ScanRequest(uris=uris, datasets=datasets, catalog=catalog, workers=workers)
+    request = ScanRequest(uris=uris, datasets=datasets, catalog=catalog, workers=workers)
     summary = scan.scan(request, progress=progress, now=now)
     groups = duplicates.find_groups(duplicates.DuplicatesRequest(catalog=catalog, limit=3))
-    overlaps = overlap.find_overlaps(overlap.OverlapRequest(catalog=catalog, limit=3))
+    overlaps = overlap.find_overlaps(overlap.OverlapRequest(catalog=catalog, level="dataset"))
     return DemoResult(
         directory=str(directory),
         catalog=catalog,

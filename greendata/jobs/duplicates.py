@@ -19,6 +19,8 @@ Kind = Literal["exact", "near", "candidate"]
 VERIFIED_KINDS: tuple[Kind, ...] = ("exact", "near")
 """Candidates could not be compared; they are shown only when asked for and never counted."""
 
+TEXT_START_CHARACTERS = 200
+
 EXPORT_COLUMNS = (
     "document_uri",
     "document_row",
@@ -71,8 +73,8 @@ class Member:
 class Group:
     """One kept document and its redundant ones; ``duplicates`` begins with the least similar.
 
-    ``difference`` compares the kept text with that of the first of ``duplicates``; where a text
-    cannot be read back, ``text_problem`` says why.
+    ``text_start`` is how the kept text begins. ``difference`` compares it with the text of the
+    first of ``duplicates``. Where a text cannot be read back, ``text_problem`` says why.
     """
 
     kept_uri: str
@@ -84,6 +86,7 @@ class Group:
     redundant_documents: int
     redundant_text_bytes: int
     duplicates: tuple[Member, ...]
+    text_start: str | None = None
     difference: Difference | None = None
     text_problem: str | None = None
 
@@ -230,4 +233,8 @@ def _with_difference(group: Group, reader: DocumentReader) -> Group:
     problem = kept.problem or document.problem
     if problem is not None:
         return replace(group, text_problem=problem)
-    return replace(group, difference=compare_words(kept.text, document.text))
+    return replace(
+        group,
+        text_start=kept.text[:TEXT_START_CHARACTERS],
+        difference=compare_words(kept.text, document.text),
+    )

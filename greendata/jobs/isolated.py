@@ -15,16 +15,13 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from greendata.errors import GreendataError
 from greendata.model import SkipReason, StoredObject
 from greendata.shards.base import ReadOptions, Shard, ShardError, TextBatch, skip_reason
 from greendata.shards.opening import open_shard
 from greendata.stores.local import LocalStore
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _END_SECONDS = 30.0
 
@@ -146,7 +143,7 @@ def main() -> int:
         _write_stream(shard, sys.stdout.buffer)
     except GreendataError as error:
         told = {"message": error.message, "reason": skip_reason(error).value}
-        print(json.dumps(told), file=sys.stderr)
+        sys.stderr.write(json.dumps(told) + "\n")
         return error.exit_code
     return 0
 

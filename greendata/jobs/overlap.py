@@ -76,12 +76,12 @@ def find_overlaps(request: OverlapRequest) -> Overlaps:
     """The largest overlaps of each level, ``limit`` of them."""
     where, values = _filters(request)
     query = (
-        f"SELECT {', '.join(COLUMNS)} FROM \"overlaps\" WHERE {where} QUALIFY row_number() OVER"
+        f'SELECT {", ".join(COLUMNS)} FROM "overlaps" WHERE {where} QUALIFY row_number() OVER'
         f" (PARTITION BY level ORDER BY {_LARGEST_SHARE} DESC, a, b) <= ?"
         f" ORDER BY level, {_LARGEST_SHARE} DESC, a, b"
     )
     with open_catalog(request.catalog) as connection:
-        (total,) = fetch_one(connection, f"SELECT count(*) FROM \"overlaps\" WHERE {where}", values)
+        (total,) = fetch_one(connection, f'SELECT count(*) FROM "overlaps" WHERE {where}', values)
         rows = connection.execute(query, [*values, request.limit]).fetchall()
     found = (Overlap(**dict(zip(COLUMNS, row, strict=True))) for row in rows)
     return Overlaps(overlaps=tuple(found), total_overlaps=total)
@@ -90,7 +90,7 @@ def find_overlaps(request: OverlapRequest) -> Overlaps:
 def export_overlaps(request: OverlapRequest, destination: Destination) -> int:
     """Write all rows the filters let through, sorted by level and names; the number of rows."""
     where, values = _filters(request)
-    query = f"SELECT {', '.join(COLUMNS)} FROM \"overlaps\" WHERE {where} ORDER BY level, a, b"
+    query = f'SELECT {", ".join(COLUMNS)} FROM "overlaps" WHERE {where} ORDER BY level, a, b'
     with open_catalog(request.catalog) as connection:
         reader = connection.sql(query, params=values).to_arrow_reader(ROWS_PER_BATCH)
         return write_rows(reader, "overlaps", destination)

@@ -181,7 +181,11 @@ class ShardsReader:
                 self._read_apart(reading)
             else:
                 reading.shard = open_shard(
-                    self._store, reading.item, self._options, reading.chosen.format, reading.chosen.codec
+                    self._store,
+                    reading.item,
+                    self._options,
+                    reading.chosen.format,
+                    reading.chosen.codec,
                 )
                 parts = reading.shard.parts()
         except GreendataError as error:
@@ -323,4 +327,3 @@ def document_rows(
         ],
         schema=SCHEMAS["documents"],
     )
-

@@ -156,7 +156,7 @@ def _band_batch(batch: pa.RecordBatch, unusable: NDArray[np.int64]) -> BandBatch
 
 
 def _load_candidates(connection: DuckDBPyConnection) -> None:
-    """Table ``candidates``: the texts in ``members`` by rank, with the document that stands for each."""
+    """Table ``candidates``: the texts in ``members`` by rank, each with its first document."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE candidates AS"
         " SELECT (row_number() OVER (ORDER BY o.priority DESC, d.text_bytes DESC, d.digest_high,"
@@ -251,7 +251,7 @@ def _datasets(
 def _load_decision(
     connection: DuckDBPyConnection, decision: Decision, threshold: float, known: int
 ) -> None:
-    """Tables ``pair_rows`` (new pairs), ``verified``, ``near`` (redundant texts), ``unverified``."""
+    """Tables ``pair_rows`` (new pairs), ``verified``, ``near`` and ``unverified`` (by text)."""
     compared = decision.compared
     _register(
         connection,
@@ -273,41 +273,42 @@ def _load_decision(
         "kept_for",
         {"rank": redundant.astype(np.int32), "kept_rank": decision.kept_for[redundant]},
     )
-    for statement in _DECISION:
-        connection.execute(statement)
+    connection.execute(_DECISION)
 
 
-_ABSENT = "CASE WHEN isnan(jaccard) THEN NULL ELSE {} END"
-_DECISION = (
-    # the texts of every pair
-    "CREATE OR REPLACE TEMP VIEW compared_texts AS SELECT p.*,"
-    " a.digest_high AS a_digest_high, a.digest_low AS a_digest_low,"
-    " b.digest_high AS b_digest_high, b.digest_low AS b_digest_low"
-    " FROM compared p JOIN candidates a ON a.rank = p.better JOIN candidates b ON b.rank = p.worse",
-    "CREATE OR REPLACE TEMP TABLE pair_rows AS SELECT a_digest_high, a_digest_low,"
-    f" b_digest_high, b_digest_low, {_ABSENT.format('better_shingles')} AS a_shingles,"
-    f" {_ABSENT.format('worse_shingles')} AS b_shingles,"
-    f" {_ABSENT.format('shared')} AS shared_shingles, {_ABSENT.format('jaccard')} AS jaccard"
-    " FROM compared_texts WHERE is_new",
-    "CREATE OR REPLACE TEMP TABLE verified AS"
-    " SELECT a_digest_high, a_digest_low, b_digest_high, b_digest_low"
-    " FROM compared_texts WHERE is_verified",
-    "CREATE OR REPLACE TEMP TABLE near AS"
-    " SELECT r.digest_high, r.digest_low, k.position AS kept_position, p.jaccard,"
-    " p.shared / greatest(p.worse_shingles, 1) AS containment, 'near' AS kind"
-    " FROM kept_for f JOIN compared p ON p.worse = f.rank AND p.better = f.kept_rank"
-    " JOIN candidates r ON r.rank = f.rank JOIN candidates k ON k.rank = f.kept_rank",
-    "CREATE OR REPLACE TEMP TABLE unverified AS"
-    " SELECT r.digest_high, r.digest_low, k.position AS kept_position, NULL::DOUBLE AS jaccard,"
-    " NULL::DOUBLE AS containment, 'candidate' AS kind"
-    " FROM (SELECT worse, min(better) AS better FROM compared WHERE isnan(jaccard) GROUP BY worse)"
-    " p JOIN candidates r ON r.rank = p.worse JOIN candidates k ON k.rank = p.better"
-    " ANTI JOIN kept_for f ON f.rank = p.worse",
-    "CREATE OR REPLACE TEMP TABLE shared_texts AS"
-    " SELECT digest_high, digest_low FROM copies"
-    " UNION SELECT a_digest_high, a_digest_low FROM verified"
-    " UNION SELECT b_digest_high, b_digest_low FROM verified",
-)
+# The pairs with the texts they are of; new pairs as the catalog stores them; redundant and
+# unverified texts beside the position of the document that is kept; texts that are anywhere twice.
+_DECISION = """
+CREATE OR REPLACE TEMP VIEW compared_texts AS
+    SELECT p.*, a.digest_high AS a_digest_high, a.digest_low AS a_digest_low,
+        b.digest_high AS b_digest_high, b.digest_low AS b_digest_low
+    FROM compared p JOIN candidates a ON a.rank = p.better JOIN candidates b ON b.rank = p.worse;
+CREATE OR REPLACE TEMP TABLE pair_rows AS
+    SELECT a_digest_high, a_digest_low, b_digest_high, b_digest_low,
+        CASE WHEN shared >= 0 THEN better_shingles END AS a_shingles,
+        CASE WHEN shared >= 0 THEN worse_shingles END AS b_shingles,
+        CASE WHEN shared >= 0 THEN shared END AS shared_shingles,
+        CASE WHEN shared >= 0 THEN jaccard END AS jaccard
+    FROM compared_texts WHERE is_new;
+CREATE OR REPLACE TEMP TABLE verified AS
+    SELECT a_digest_high, a_digest_low, b_digest_high, b_digest_low
+    FROM compared_texts WHERE is_verified;
+CREATE OR REPLACE TEMP TABLE near AS
+    SELECT r.digest_high, r.digest_low, k.position AS kept_position, p.jaccard,
+        p.shared / greatest(p.worse_shingles, 1) AS containment, 'near' AS kind
+    FROM kept_for f JOIN compared p ON p.worse = f.rank AND p.better = f.kept_rank
+    JOIN candidates r ON r.rank = f.rank JOIN candidates k ON k.rank = f.kept_rank;
+CREATE OR REPLACE TEMP TABLE unverified AS
+    SELECT r.digest_high, r.digest_low, k.position AS kept_position, NULL::DOUBLE AS jaccard,
+        NULL::DOUBLE AS containment, 'candidate' AS kind
+    FROM (SELECT worse, min(better) AS better FROM compared WHERE shared < 0 GROUP BY worse) p
+    JOIN candidates r ON r.rank = p.worse JOIN candidates k ON k.rank = p.better
+    ANTI JOIN kept_for f ON f.rank = p.worse;
+CREATE OR REPLACE TEMP TABLE shared_texts AS
+    SELECT digest_high, digest_low FROM copies
+    UNION SELECT a_digest_high, a_digest_low FROM verified
+    UNION SELECT b_digest_high, b_digest_low FROM verified;
+"""
 
 
 def _load_duplicates(connection: DuckDBPyConnection) -> None:

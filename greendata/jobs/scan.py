@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import resource
 import threading
 import time
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from greendata.catalog.queries import Pending, create_views
 from greendata.catalog.staging import Staging
 from greendata.dedup.keep import MAX_COMPARISONS
-from greendata.errors import CommitConflictError, UsageError
+from greendata.errors import CommitConflictError
 from greendata.jobs.changes import (
     Changes,
     KnownObjects,
@@ -26,17 +25,13 @@ from greendata.jobs.changes import (
     options_key,
 )
 from greendata.jobs.reading import ShardsReader
+from greendata.jobs.request import ScanRequest, fingerprint_parameters
 from greendata.jobs.resolve import ResolveSettings, resolve, result_rows
 from greendata.jobs.results import catalog_path
 from greendata.jobs.scope import Scope, list_scope
 from greendata.jobs.summarise import count_datasets, load_scope
-from greendata.model import (
-    Dataset,
-    FingerprintParameters,
-    ScanSummary,
-    SkippedDocument,
-    SkippedObject,
-)
+from greendata.model import ScanSummary, SkippedDocument, SkippedObject
+from greendata.progress import TimedProgress
 from greendata.sql import open_duckdb
 
 if TYPE_CHECKING:
@@ -47,72 +42,11 @@ if TYPE_CHECKING:
     from greendata.catalog.tables import Catalog, Snapshot
     from greendata.jobs.resolve import Resolution
     from greendata.progress import Progress
-    from greendata.shards.base import ReadOptions
     from greendata.shards.choosing import ChosenShard
 
-DEFAULT_MEMORY_BYTES = 2 << 30
-DEFAULT_MAX_RECORD_BYTES = 64 << 20
 _COMMIT_ATTEMPTS = 20
 _COMPILE_NOTICE_SECONDS = 2.5
 _EXAMPLES = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanRequest:
-    """What to scan and how.
-
-    Attributes:
-        uris: normalised URIs of folders, files or globs; each is a dataset of its own unless
-            ``datasets`` declares a prefix that holds it.
-        memory_bytes: what the scan plans with; joins spill to disk beyond their share.
-        starts_over: forget everything the catalog knows (needed to change parameters).
-    """
-
-    uris: tuple[str, ...]
-    datasets: tuple[Dataset, ...] = ()
-    catalog: str = ".greendata"
-    threshold: float = 0.8
-    shingle_size: int = 5
-    num_perm: int = 128
-    seed: int = 1
-    workers: int = 0
-    memory_bytes: int = DEFAULT_MEMORY_BYTES
-    text_column: str | None = None
-    whole_rows: bool = False
-    lines: bool = False
-    format: str | None = None
-    max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
-    starts_over: bool = False
-
-    def __post_init__(self) -> None:
-        checks = {
-            "threshold": (0.0 < self.threshold <= 1.0, "above 0 and at most 1"),
-            "shingle": (1 <= self.shingle_size <= 32, "between 1 and 32"),
-            "num-perm": (2 <= self.num_perm <= 1024, "between 2 and 1024"),
-            "seed": (0 <= self.seed < 1 << 32, "between 0 and 4294967295"),
-            "workers": (0 <= self.workers <= 1024, "between 0 (all processors) and 1024"),
-        }
-        for name, (is_good, wanted) in checks.items():
-            if not is_good:
-                raise UsageError(f"--{name} must be {wanted}.")
-
-    @property
-    def worker_count(self) -> int:
-        """Threads that read."""
-        return self.workers or len(os.sched_getaffinity(0))
-
-    @property
-    def read_options(self) -> ReadOptions:
-        """How documents are taken from shards."""
-        from greendata.shards.base import ReadOptions
-
-        return ReadOptions(
-            text_column=self.text_column,
-            whole_rows=self.whole_rows,
-            lines=self.lines,
-            format=self.format,
-            max_record_bytes=self.max_record_bytes,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +59,12 @@ class _Moment:
     @classmethod
     def now(cls) -> _Moment:
         return cls(wall=time.perf_counter(), cpu=time.process_time())
+
+    def __sub__(self, other: _Moment) -> _Moment:
+        return _Moment(wall=self.wall - other.wall, cpu=self.cpu - other.cpu)
+
+    def __add__(self, other: _Moment) -> _Moment:
+        return _Moment(wall=self.wall + other.wall, cpu=self.cpu + other.cpu)
 
 
 def scan(request: ScanRequest, *, progress: Progress, now: datetime) -> ScanSummary:
@@ -146,19 +86,20 @@ class _Scan:
         from greendata.stores.local import LocalStore
 
         self.started = _Moment.now()
-        self.request, self.progress, self.now = request, progress, now
+        self.request, self.now = request, now
+        self.progress = TimedProgress(progress)
         self.scan_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         self.store = LocalStore()
         self.catalog: Catalog = Catalog.open(catalog_path(request.catalog), create=True)
         self.catalog.check_writable()
         self.base: Snapshot = self.catalog.snapshot()
-        self.parameters = _parameters(request, self.base)
+        self.parameters = fingerprint_parameters(request, self.base)
         self.options = options_key(request.read_options)
         self.examples: list[SkippedDocument] = []
+        self.read_text_bytes = 0
+        self.startup = _Moment.now() - self.started
 
     def run(self) -> ScanSummary:
-        _load_kernel(self.progress)
-        self.ready = _Moment.now()
         self.progress.stage("listing")
         known = KnownObjects(self._known_rows())
         scope, chosen, skipped = self._list(known)
@@ -220,12 +161,10 @@ class _Scan:
         taken = staging.adopt(self.catalog.staging_root, self._depends_on(), wanted)
         if taken:
             self.progress.message(f"Going on from {taken} objects that an earlier scan finished.")
-        rest = [
-            shard for shard in changes.to_read if shard.item.object_id not in staging.finished
-        ]
-        self.read_text_bytes = 0
+        rest = [shard for shard in changes.to_read if shard.item.object_id not in staging.finished]
         if not rest:
             return []
+        self._load_kernel()
         self.progress.stage("reading", sum(shard.item.size_bytes for shard in rest))
         reader = ShardsReader(
             store=self.store,
@@ -244,6 +183,20 @@ class _Scan:
         )
         return skipped
 
+    def _load_kernel(self) -> None:
+        """Import the compiled kernel, as part of start-up; compiled once on a machine, and said."""
+        before = _Moment.now()
+        notice = threading.Timer(
+            _COMPILE_NOTICE_SECONDS,
+            self.progress.message,
+            ["Compiling the kernel for this processor, once; this takes about ten seconds."],
+        )
+        notice.start()
+        from greendata.dedup.kernel import digest, fingerprint, nominate  # noqa: F401
+
+        notice.cancel()
+        self.startup += _Moment.now() - before
+
     def _note_examples(self, finished: Iterable[ReadObject]) -> None:
         found = [
             SkippedDocument(uri=record.uri, row=row, detail=detail)
@@ -258,6 +211,7 @@ class _Scan:
         is_same = last is not None and last.parameters["threshold"] == self.parameters.threshold
         if found.rows.num_rows == 0 and is_same and not self.request.starts_over:
             return self._summarise_unchanged(found)
+        self._load_kernel()
         for attempt in range(_COMMIT_ATTEMPTS):
             with self._connect(staging) as connection:
                 results_id = f"{self.scan_id}.{attempt}"
@@ -345,7 +299,7 @@ class _Scan:
     ) -> ScanSummary:
         load_scope(connection, found.uris())
         datasets, nulls, skipped_documents = count_datasets(connection, duplicates)
-        ended = _Moment.now()
+        taken = _Moment.now() - self.started - self.startup
         last = self.base.last
         return ScanSummary(
             scan_id=self.scan_id if resolution or last is None else last.scan_id,
@@ -372,12 +326,13 @@ class _Scan:
             ignored=found.scope.ignored,
             datasets=datasets,
             parameters=self.parameters,
-            seconds=ended.wall - self.ready.wall,
-            cpu_seconds=ended.cpu - self.ready.cpu,
-            startup_seconds=self.ready.wall - self.started.wall,
-            startup_cpu_seconds=self.ready.cpu - self.started.cpu,
+            seconds=taken.wall,
+            cpu_seconds=taken.cpu,
+            startup_seconds=self.startup.wall,
+            startup_cpu_seconds=self.startup.cpu,
             read_text_bytes=self.read_text_bytes,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            stages=self.progress.seconds(),
             warnings=tuple(_warnings(resolution)) if resolution else (),
         )
 
@@ -420,69 +375,8 @@ class _Found:
         """Object versions whose documents count."""
         failed = self.skipped_reads()
         return {
-            shard.item.object_id
-            for shard in self.changes.to_read
-            if shard.item.uri not in failed
+            shard.item.object_id for shard in self.changes.to_read if shard.item.uri not in failed
         }
-
-
-def _load_kernel(progress: Progress) -> None:
-    """Import the compiled kernel; the first time on a machine it is compiled, and says so."""
-    notice = threading.Timer(
-        _COMPILE_NOTICE_SECONDS,
-        progress.message,
-        ["Compiling the kernel for this processor, once; this takes about ten seconds."],
-    )
-    notice.start()
-    from greendata.dedup.kernel import digest, fingerprint, nominate  # noqa: F401
-
-    notice.cancel()
-
-
-def _parameters(request: ScanRequest, base: Snapshot) -> FingerprintParameters:
-    """The parameters of this scan; the bands are those that the catalog was begun with.
-
-    Raises:
-        UsageError: they do not fit the fingerprints that the catalog holds.
-    """
-    from greendata.dedup.fingerprint import DIGEST_ALGORITHM, SIGNATURE_SCHEME
-    from greendata.dedup.lsh import choose_banding
-    from greendata.dedup.tokens import TOKENIZER
-
-    last = None if request.starts_over else base.last
-    index_threshold = last.parameters["index_threshold"] if last else request.threshold
-    banding = choose_banding(index_threshold, request.num_perm)
-    wanted = FingerprintParameters(
-        threshold=request.threshold,
-        index_threshold=index_threshold,
-        shingle_size=request.shingle_size,
-        num_perm=request.num_perm,
-        seed=request.seed,
-        bands=banding.bands,
-        rows_per_band=banding.rows,
-        tokenizer=TOKENIZER,
-        signature_scheme=SIGNATURE_SCHEME,
-        digest_algorithm=DIGEST_ALGORITHM,
-    )
-    if last is not None:
-        _check_fit(wanted, last.parameters)
-    return wanted
-
-
-def _check_fit(wanted: FingerprintParameters, held: dict[str, Any]) -> None:
-    different = {
-        name: (held.get(name), value)
-        for name, value in wanted.as_dict().items()
-        if name != "threshold" and held.get(name) != value
-    }
-    if wanted.threshold < wanted.index_threshold:
-        different["threshold"] = (wanted.index_threshold, wanted.threshold)
-    if different:
-        told = ", ".join(f"{name} {old}, not {new}" for name, (old, new) in different.items())
-        raise UsageError(
-            f"The catalog was made with {told}.",
-            hint="Use these, name another catalog with --catalog, or start over with --rebuild.",
-        )
 
 
 def _warnings(resolution: Resolution) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from greendata.errors import GreendataError
+from greendata.errors import GreendataError, ObjectChangedError
 from greendata.jobs.rereading import known_objects
 from greendata.shards.opening import open_shard
 from greendata.stores.local import LocalStore
@@ -47,6 +47,8 @@ class DocumentReader:
                 if row in batch.rows:
                     position = batch.rows.tolist().index(row)
                     return _decoded(uri, row, batch.texts[position].as_py())
+        except ObjectChangedError:
+            return DocumentText(problem=f"{uri}: changed since it was scanned; scan it again")
         except GreendataError as error:
             return DocumentText(problem=error.message)
         return DocumentText(problem=f"{uri}: row {row} cannot be read")

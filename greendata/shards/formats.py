@@ -139,7 +139,7 @@ def _by_text(store: Store, item: StoredObject, codec: str, hint: NameHint) -> Co
         return Content(format="jsonl", codec=codec, is_one_line=is_one_line)
     if not lines and _OBJECT_START.match(head):
         return _long_first_line(store, item, codec, hint)
-    if _is_text(head):
+    if b"\0" not in head and (hint.format is not None or _has_few_controls(head)):
         return Content(format=hint.format or _guessed(head), codec=codec)
     if hint.format in ("csv", "tsv"):
         raise ShardError(f"{item.uri}: named {hint.format}, but its content is not text.")
@@ -199,9 +199,7 @@ def _long_first_line(store: Store, item: StoredObject, codec: str, hint: NameHin
     return Content(format=hint.format, codec=codec)
 
 
-def _is_text(head: bytes) -> bool:
-    if b"\0" in head:
-        return False
+def _has_few_controls(head: bytes) -> bool:
     controls = sum(head.count(byte) for byte in _CONTROL_BYTES)
     return controls <= _MAX_CONTROL_SHARE * len(head)
 

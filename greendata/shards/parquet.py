@@ -42,6 +42,7 @@ MAX_BATCH_ROWS = 131_072
 MAX_PAGE_BYTES = 2**30
 _DENSE_PAGE_FACTOR = 4  # pages denser than the average may fill a batch this many times over
 _BUFFER_BYTES = 2**20
+_SMALLEST_BYTES = 12  # both magic words and the footer's length
 _MAGICS = (b"PAR1", b"PARE")
 
 
@@ -140,8 +141,8 @@ class ParquetShard(Shard):
                 return
 
     def _check_end(self, source: pa.NativeFile) -> None:
-        end = source.read_at(4, max(0, self.item.size_bytes - 4))
-        if end not in _MAGICS:
+        size = self.item.size_bytes
+        if size < _SMALLEST_BYTES or source.read_at(4, size - 4) not in _MAGICS:
             raise ShardError(
                 f"{self.item.uri}: the end of the Parquet file is missing.",
                 reason=SkipReason.TRUNCATED,

@@ -55,10 +55,11 @@ def _nanosecond_times(column: pa.Array) -> list[str | None]:
     """ISO 8601 with nine decimals: Python's datetime stops at microseconds."""
     import pyarrow as pa
 
-    whole = column.cast(pa.timestamp("us", tz=column.type.tz), safe=False)
-    counts = column.cast(pa.int64())
+    counts = column.cast(pa.int64()).to_pylist()
+    floors = [None if count is None else count // _NANOSECONDS for count in counts]
+    whole = pa.array(floors, pa.int64()).cast(pa.timestamp("us", tz=column.type.tz))
     found: list[str | None] = []
-    for moment, count in zip(whole.to_pylist(), counts.to_pylist(), strict=True):
+    for moment, count in zip(whole.to_pylist(), counts, strict=True):
         if moment is None:
             found.append(None)
             continue

@@ -145,24 +145,25 @@ def _glob_pattern(uri: str) -> str:
     return os.fsdecode(_ESCAPE.sub(unescape, os.fsencode(_encoded_path(uri))))
 
 
-def _match(folder: str, segments: Sequence[str]) -> Iterator[str]:
-    """Paths that match; unlike the standard library's, ``**`` never descends into a link."""
+def _match(folder: str, segments: Sequence[str], *, is_deep: bool = False) -> Iterator[str]:
+    """Paths that match; unlike the standard library's, ``**`` never leads into a linked folder."""
     if not segments:
         yield folder
         return
     head, rest = segments[0], segments[1:]
     if head == "**":
-        yield from _match(folder, rest or ("*",))
+        yield from _match(folder, rest or ("*",), is_deep=True)
         for entry in _visible(folder):
             if entry.is_dir(follow_symlinks=False):
-                yield from _match(entry.path, segments)
+                yield from _match(entry.path, segments, is_deep=True)
     elif not stdlib_glob.has_magic(head):
         if os.path.lexists(path := os.path.join(folder, head)):
-            yield from _match(path, rest)
+            yield from _match(path, rest, is_deep=is_deep)
     else:
         for entry in _visible(folder, hidden=head.startswith(".")):
-            if fnmatch.fnmatchcase(entry.name, head):
-                yield from _match(entry.path, rest)
+            is_link_to_folder = entry.is_symlink() and entry.is_dir()
+            if fnmatch.fnmatchcase(entry.name, head) and not (is_deep and is_link_to_folder):
+                yield from _match(entry.path, rest, is_deep=is_deep)
 
 
 def _visible(folder: str, *, hidden: bool = False) -> tuple[os.DirEntry[str], ...]:

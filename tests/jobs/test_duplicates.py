@@ -161,6 +161,7 @@ def test_difference_is_of_the_texts_read_back(tmp_path: Path, shard: Path) -> No
     catalog = catalog_of_shard(tmp_path, shard)
     (group,) = find_groups(DuplicatesRequest(catalog=catalog)).groups
     assert group.text_problem is None
+    assert group.text_start == "one two three four"
     assert group.difference is not None
     (hunk,) = group.difference.hunks
     assert [s.text for s in hunk.kept] == ["one two", "three", "four"]

@@ -130,9 +130,7 @@ def test_any_text_survives_whatever_the_chunks(
 ) -> None:
     lines = [json.dumps({"n": 1, "text": text}, ensure_ascii=ascii_only) for text in records]
     data = compressed("\n".join(lines).encode(), codec)
-    shard = open_path(
-        write(tmp_path, data), batch_bytes=size, text_column="text", format="jsonl"
-    )
+    shard = open_path(write(tmp_path, data), batch_bytes=size, text_column="text", format="jsonl")
     assert shard.codec == codec
     assert texts(shard) == records
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, uint64
 
 UNKNOWN, FAILED, PASSED, PENDING, UNREADABLE = -1, 0, 1, 2, 3
-"""State of a pair: never compared, below the threshold, at or above it, nominated now, without text."""
+"""A pair: never compared, below the threshold, at or above it, nominated now, without text."""
 
 
 @njit("void(u8[::1], u8[::1], u8[::1], u8)", nogil=True, cache=True)

@@ -1,0 +1,121 @@
+"""What a scan is asked for, and the fingerprint parameters that follow from it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from greendata.errors import UsageError
+from greendata.model import Dataset, FingerprintParameters
+
+if TYPE_CHECKING:
+    from greendata.catalog.tables import Snapshot
+    from greendata.shards.base import ReadOptions
+
+DEFAULT_MEMORY_BYTES = 2 << 30
+DEFAULT_MAX_RECORD_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanRequest:
+    """What to scan and how.
+
+    Attributes:
+        uris: normalised URIs of folders, files or globs; each is a dataset of its own unless
+            ``datasets`` declares a prefix that holds it.
+        memory_bytes: what the scan plans with; joins spill to disk beyond their share.
+        starts_over: forget everything the catalog knows (needed to change parameters).
+    """
+
+    uris: tuple[str, ...]
+    datasets: tuple[Dataset, ...] = ()
+    catalog: str = ".greendata"
+    threshold: float = 0.8
+    shingle_size: int = 5
+    num_perm: int = 128
+    seed: int = 1
+    workers: int = 0
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    text_column: str | None = None
+    whole_rows: bool = False
+    lines: bool = False
+    format: str | None = None
+    max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
+    starts_over: bool = False
+
+    def __post_init__(self) -> None:
+        checks = {
+            "threshold": (0.0 < self.threshold <= 1.0, "above 0 and at most 1"),
+            "shingle": (1 <= self.shingle_size <= 32, "between 1 and 32"),
+            "num-perm": (2 <= self.num_perm <= 1024, "between 2 and 1024"),
+            "seed": (0 <= self.seed < 1 << 32, "between 0 and 4294967295"),
+            "workers": (0 <= self.workers <= 1024, "between 0 (all processors) and 1024"),
+        }
+        for name, (is_good, wanted) in checks.items():
+            if not is_good:
+                raise UsageError(f"--{name} must be {wanted}.")
+
+    @property
+    def worker_count(self) -> int:
+        """Threads that read."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """How documents are taken from shards."""
+        from greendata.shards.base import ReadOptions
+
+        return ReadOptions(
+            text_column=self.text_column,
+            whole_rows=self.whole_rows,
+            lines=self.lines,
+            format=self.format,
+            max_record_bytes=self.max_record_bytes,
+        )
+
+
+def fingerprint_parameters(request: ScanRequest, base: Snapshot) -> FingerprintParameters:
+    """The parameters of this scan; the bands are those that the catalog was begun with.
+
+    Raises:
+        UsageError: they do not fit the fingerprints that the catalog holds.
+    """
+    from greendata.dedup.fingerprint import DIGEST_ALGORITHM, SIGNATURE_SCHEME
+    from greendata.dedup.lsh import choose_banding
+    from greendata.dedup.tokens import TOKENIZER
+
+    last = None if request.starts_over else base.last
+    index_threshold = last.parameters["index_threshold"] if last else request.threshold
+    banding = choose_banding(index_threshold, request.num_perm)
+    wanted = FingerprintParameters(
+        threshold=request.threshold,
+        index_threshold=index_threshold,
+        shingle_size=request.shingle_size,
+        num_perm=request.num_perm,
+        seed=request.seed,
+        bands=banding.bands,
+        rows_per_band=banding.rows,
+        tokenizer=TOKENIZER,
+        signature_scheme=SIGNATURE_SCHEME,
+        digest_algorithm=DIGEST_ALGORITHM,
+    )
+    if last is not None:
+        _check_fit(wanted, last.parameters)
+    return wanted
+
+
+def _check_fit(wanted: FingerprintParameters, held: dict[str, Any]) -> None:
+    different = {
+        name: (held.get(name), value)
+        for name, value in wanted.as_dict().items()
+        if name != "threshold" and held.get(name) != value
+    }
+    if wanted.threshold < wanted.index_threshold:
+        different["threshold"] = (wanted.index_threshold, wanted.threshold)
+    if different:
+        told = ", ".join(f"{name} {old}, not {new}" for name, (old, new) in different.items())
+        raise UsageError(
+            f"The catalog was made with {told}.",
+            hint="Use these, name another catalog with --catalog, or start over with --rebuild.",
+        )
