@@ -31,6 +31,7 @@ DATASET_WIDTH, DATASET_DEPTH = 16, 4
 """Datasets a bucket, and members of each, that members of other datasets are compared with."""
 
 _MAX_ROUND_PAIRS = 2_000_000
+"""Pairs nominated in one go; the rest waits for the next round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +76,13 @@ def decide_kept(
     parts, quota, rounds, across = [known], 1, 0, True
     while True:
         ledger = Comparisons.concatenate(parts)
-        table, states = _pair_table(ledger, threshold)
+        room = min(_MAX_ROUND_PAIRS, len(buckets.members) * max(quota, DATASET_WIDTH))
+        table, states = _pair_table(ledger, threshold, room)
         kept_for, better, worse, left_out = _decide(
-            buckets, rank_starts, rank_buckets, table, states, quota
+            buckets, rank_starts, rank_buckets, table, states, quota, room
         )
         if across:
-            more = _nominate_across(buckets, dataset_starts, datasets, table, states)
+            more = _nominate_across(buckets, dataset_starts, datasets, table, states, room)
             across = len(more[0]) > 0
             better, worse = np.concatenate([better, more[0]]), np.concatenate([worse, more[1]])
         if len(better) == 0:
@@ -91,12 +93,12 @@ def decide_kept(
 
 
 def _pair_table(
-    ledger: Comparisons, threshold: float
+    ledger: Comparisons, threshold: float, room: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.int8]]:
-    """Open-addressing table of the known pairs with room for two rounds of nominations."""
+    """Open-addressing table of the known pairs, with room for two lists of nominations."""
     from greendata.dedup.kernel.nominate import FAILED, PASSED, UNREADABLE, fill_pairs
 
-    slots = 1 << (2 * (len(ledger.better) + 2 * _MAX_ROUND_PAIRS)).bit_length()
+    slots = 1 << (2 * (len(ledger.better) + 2 * room)).bit_length()
     table, states = np.zeros(slots, np.uint64), np.empty(slots, np.int8)
     verdict = np.where(is_verified(ledger, threshold), PASSED, FAILED)
     state = np.where(ledger.is_readable, verdict, UNREADABLE).astype(np.int8)
@@ -111,11 +113,12 @@ def _decide(
     table: NDArray[np.uint64],
     states: NDArray[np.int8],
     quota: int,
+    room: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], int]:
     from greendata.dedup.kernel.nominate import decide
 
     kept_for = np.empty(buckets.count, np.int32)
-    better, worse = (np.empty(_MAX_ROUND_PAIRS, np.int32) for _ in range(2))
+    better, worse = (np.empty(room, np.int32) for _ in range(2))
     found, left_out = decide(
         buckets.starts,
         rank_starts,
@@ -139,10 +142,11 @@ def _nominate_across(
     datasets: NDArray[np.int32],
     table: NDArray[np.uint64],
     states: NDArray[np.int8],
+    room: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     from greendata.dedup.kernel.nominate import nominate_across
 
-    better, worse = (np.empty(_MAX_ROUND_PAIRS, np.int32) for _ in range(2))
+    better, worse = (np.empty(room, np.int32) for _ in range(2))
     found = nominate_across(
         buckets.starts,
         buckets.members,

@@ -148,6 +148,7 @@ class ArrowShard(Shard):
         options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields)
         if self._is_file:
             return pa.ipc.open_file(source, options=options)
+        source.seek(0)  # after read_at a stream's position is undefined
         return pa.ipc.open_stream(source, options=options)
 
     def _first_bytes(self, reader: pa.ipc.Message) -> dict[str, int]:

@@ -52,6 +52,8 @@ def walk_messages(read_at: ReadAt, start: int, size: int) -> Iterator[Message]:
             raise MessageError("truncated: the end mark of the stream is missing")
         mark, length = struct.unpack("<Ii", prefix.ljust(8, b"\0"))
         header_start = position + 8
+        if mark == _CONTINUATION and len(prefix) < 8:
+            raise MessageError("truncated: the end mark of the stream is cut")
         if mark != _CONTINUATION:  # written before Arrow 0.15
             length, header_start = mark, position + 4
         if length == 0:

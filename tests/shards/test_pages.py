@@ -18,9 +18,7 @@ def pages_of(path: Path, **options: object) -> list[tuple[int, int, int]]:
     entry = pq.read_metadata(path).row_group(0).column(0)
     start = min(o for o in (entry.data_page_offset, entry.dictionary_page_offset) if o)
     with pa.OSFile(str(path)) as source:
-        walked = walk_pages(
-            source.read_at, start, entry.total_compressed_size, entry.num_values
-        )
+        walked = walk_pages(source.read_at, start, entry.total_compressed_size, entry.num_values)
         pages = list(walked)
     last = pages[-1]
     assert last.body_offset + last.compressed_bytes == start + entry.total_compressed_size

@@ -172,7 +172,9 @@ def test_rows_are_read_back_from_their_row_groups_only(
     read: list[int] = []
     real = parquet.ParquetShard._batches
     monkeypatch.setattr(
-        parquet.ParquetShard, "_batches", lambda self, group: read.append(group) or real(self, group)
+        parquet.ParquetShard,
+        "_batches",
+        lambda self, group: read.append(group) or real(self, group),
     )
     picked(shard, [250, 251, 777])
     assert read == [2, 7]
@@ -193,9 +195,7 @@ def test_text_above_the_limit_is_skipped_by_row(tmp_path: Path) -> None:
     for options in ({}, {"use_dictionary": False}):
         shard = open_path(write(tmp_path, {"text": values}, **options), max_record_bytes=100)
         assert found(shard) == {0: b"short", 2: b"y" * 100, 3: None}
-        assert skipped(shard) == {
-            1: "101 bytes, above the limit of 100 bytes (--max-record-bytes)"
-        }
+        assert skipped(shard) == {1: "101 bytes, above the limit of 100 bytes (--max-record-bytes)"}
         assert picked(shard, [1, 2]) == {2: b"y" * 100}
 
 

@@ -142,9 +142,7 @@ def test_truncated_text_is_never_taken_for_whole(tmp_path: Path, name: str) -> N
     import numpy as np
 
     body = np.random.default_rng(1).bytes(100_000).hex()
-    whole = compressed(
-        f"id\ttext\n1\t{body}\n".encode(), "gzip" if name.endswith("gz") else "zstd"
-    )
+    whole = compressed(f"id\ttext\n1\t{body}\n".encode(), "gzip" if name.endswith("gz") else "zstd")
     for cut in (len(whole) // 2, len(whole) - 3):
         with pytest.raises(ShardError) as caught:
             found(open_path(write(tmp_path, whole[:cut], name)))
