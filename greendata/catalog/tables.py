@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import time
@@ -129,6 +130,14 @@ class Catalog:
         return catalog
 
     def _create(self) -> None:
+        """Make an empty catalog; of several processes that do so at once, one does."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "create.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (self.path / _MARKER).exists():
+                self._create_tables()
+
+    def _create_tables(self) -> None:
         from deltalake import DeltaTable, Schema
 
         for name, schema in SCHEMAS.items():

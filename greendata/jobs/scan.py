@@ -142,7 +142,16 @@ class _Scan:
         request, own = self.request, path_to_uri(str(self.catalog.path))
         scope = list_scope(self.store, request.uris, request.datasets, own)
         choice = choose_shards(
-            self.store, scope.objects, request.read_options, scope.named, roots=scope.targets
+            self.store,
+            scope.objects,
+            request.read_options,
+            scope.named,
+            roots=scope.targets,
+            known={
+                item.uri: (known.get(item.uri, "format"), known.get(item.uri, "codec"))
+                for item in scope.objects
+                if known.is_current(item, self.options)
+            },
         )
         scope = replace(scope, ignored=(*scope.ignored, *choice.ignored))
         return scope, choice.shards, [*scope.denied, *choice.skipped]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
@@ -73,13 +73,17 @@ def choose_shards(
     named: Collection[str] = (),
     *,
     roots: Collection[str] = (),
+    known: Mapping[str, tuple[str, str]] | None = None,
 ) -> Choice:
     """Sort a listing into shards, ignored objects and objects that should have been readable.
 
     ``named`` holds the URIs that an argument or a glob names themselves: they are never ignored.
     ``roots`` are the folders that were asked for: hidden folders below them are ignored.
+    ``known`` has (format, codec) of objects that are as they were when their content was looked at:
+    those of MAIN_FORMATS are not opened again.
     """
-    looked = [_look(store, item, item.uri in named, roots) for item in items]
+    known = known or {}
+    looked = [_look(store, item, item.uri in named, roots, known.get(item.uri)) for item in items]
     kinds = {each.kind for each in looked if each.side is None}
     choice = Choice([], [], [])
     for each in looked:
@@ -87,10 +91,19 @@ def choose_shards(
     return choice
 
 
-def _look(store: Store, item: StoredObject, is_named: bool, roots: Collection[str]) -> _Looked:
+def _look(
+    store: Store,
+    item: StoredObject,
+    is_named: bool,
+    roots: Collection[str],
+    known: tuple[str, str] | None,
+) -> _Looked:
     side = None if is_named else _side_file(item.uri, roots)
     if side is not None:
         return _Looked(item=item, is_named=is_named, side=side)
+    if known and known[0] in MAIN_FORMATS and name_hint(item.uri).format != "json":
+        content = Content(format=known[0], codec=known[1])
+        return _Looked(item=item, is_named=is_named, content=content)
     try:
         content = inspect(store, item)
     except GreendataError as error:

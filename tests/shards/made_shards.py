@@ -30,7 +30,8 @@ def batches(shard: Shard) -> list[TextBatch]:
 
 def as_bytes(texts: pa.Array) -> list[bytes | None]:
     kind = pa.large_binary() if "large" in str(texts.type) else pa.binary()
-    return texts.view(kind).to_pylist()
+    found: list[bytes | None] = texts.view(kind).to_pylist()
+    return found
 
 
 def found(shard: Shard) -> dict[int, bytes | None]:

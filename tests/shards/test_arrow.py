@@ -114,7 +114,7 @@ def test_buffer_that_expands_beyond_measure_is_refused(
     path = write(tmp_path, {"text": ["x" * 2**22]}, kind, compression="zstd")
     assert len(found(open_path(path))) == 1
     monkeypatch.setattr(arrow, "PAGE_ALLOWANCE_BYTES", 2**20)
-    with pytest.raises(ShardLimitError, match="a buffer of .* bytes decodes to"):
+    with pytest.raises(ShardLimitError, match=r"a buffer of .* bytes decodes to"):
         open_path(path, max_record_bytes=2**20)
 
 

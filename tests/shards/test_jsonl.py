@@ -40,7 +40,8 @@ ODD_LINES = (
     b'{"text":"a","x":1e999}', b'{"text":"a","x":01}', b'{"text":"a",}', b"{'text':'a'}",
     b'{"text":"a"}{"text":"b"}', b'{"text":"a"} null {"text":"b"}', b'{"text":"a"} x',
     b'{"text":"2020-01-01"}', b'{"text":"1"}', b'{"text":', b'"a"}', b'{"text":"a"},',
-    b'{"text":"a","x":' + b"9" * 5000 + b"}", b'{"text":"a","x":' + b"[" * 3000 + b"]" * 3000 + b"}",
+    b'{"text":"a","x":' + b"9" * 5000 + b"}",
+    b'{"text":"a","x":' + b"[" * 3000 + b"]" * 3000 + b"}",
     b'{"text":"a","x":' + b"[" * 3000 + b"}", b'{"text":"' + b"long" * 50 + b'"}',
 )  # fmt: skip
 
@@ -252,7 +253,7 @@ def test_wanted_column_may_come_late_but_must_come(tmp_path: Path) -> None:
     records: list[Any] = [{"x": "y"}] * 1500
     path = write(tmp_path, json_lines([*records, {"späte": "hier"}]))
     assert found(open_path(path, text_column="späte"))[1500] == b"hier"
-    with pytest.raises(NoTextColumnError, match="no string column 'nothing'; .* x: string"):
+    with pytest.raises(NoTextColumnError, match=r"no string column 'nothing'; .* x: string"):
         open_path(path, text_column="nothing")
     with pytest.raises(NoTextColumnError, match="'n'"):
         open_path(write(tmp_path, json_lines([{"n": 5}])), text_column="n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -157,7 +158,9 @@ def test_whole_rows_keep_nanoseconds(tmp_path: Path) -> None:
     times = pa.array([1_600_000_000_123_456_789, None, -1], pa.timestamp("ns"))
     shard = open_path(write(tmp_path, {"t": times}), whole_rows=True)
     assert texts(shard) == [
-        '{"t":"2020-09-13T12:26:40.123456789"}', '{"t":null}', '{"t":"1969-12-31T23:59:59.999999999"}'
+        '{"t":"2020-09-13T12:26:40.123456789"}',
+        '{"t":null}',
+        '{"t":"1969-12-31T23:59:59.999999999"}',
     ]  # fmt: skip
 
 
@@ -174,7 +177,7 @@ def test_rows_are_read_back_from_their_row_groups_only(
     monkeypatch.setattr(
         parquet.ParquetShard,
         "_batches",
-        lambda self, group: read.append(group) or real(self, group),
+        lambda self, group: (read.append(group), real(self, group))[1],
     )
     picked(shard, [250, 251, 777])
     assert read == [2, 7]
@@ -264,7 +267,7 @@ def test_page_that_expands_beyond_measure_is_refused(
 ) -> None:
     monkeypatch.setattr(parquet, "PAGE_ALLOWANCE_BYTES", 2**20)
     path = write(tmp_path, {"text": ["x" * 2**22]}, compression="zstd", use_dictionary=False)
-    with pytest.raises(ShardLimitError, match="a page of .* bytes expands to") as caught:
+    with pytest.raises(ShardLimitError, match=r"a page of .* bytes expands to") as caught:
         batches(open_path(path, max_record_bytes=2**20))
     assert caught.value.reason is SkipReason.TOO_LARGE
     assert len(found(open_path(path))) == 1
@@ -324,7 +327,7 @@ def test_flipped_bit_under_a_checksum_is_found(tmp_path: Path) -> None:
     stored = len(b"unmistakable words").to_bytes(4, "little") + b"unmistakabl"
     assert path.read_bytes().count(stored) == 3  # in the page, not in its header or the footer
     path.write_bytes(path.read_bytes().replace(stored + b"e", stored + b"y", 1))
-    with pytest.raises(ShardError, match="(?i)crc|checksum"):
+    with pytest.raises(ShardError, match=r"(?i)crc|checksum"):
         batches(open_path(path))
 
 
@@ -344,10 +347,8 @@ def test_encrypted_file_is_unreadable_not_a_crash(tmp_path: Path) -> None:
 
 def test_columns_with_one_name_do_not_confuse(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
-    try:
+    with contextlib.suppress(ShardError):  # refused is as good as right
         assert texts(open_path(write(tmp_path, table))) == ["a"]
-    except ShardError:
-        pass
 
 
 def test_footer_that_promises_more_rows_is_refused(tmp_path: Path) -> None:
