@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from greendata.errors import LimitExceededError, StoreUnreachableError
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,3 +41,26 @@ def open_duckdb(
     for setting in ("TimeZone = 'UTC'", "enable_progress_bar = false", "lock_configuration = true"):
         connection.execute(f"SET {setting}")
     return connection
+
+
+@contextmanager
+def query_errors(place: Path | str) -> Iterator[None]:
+    """Turn a lack of memory or disk during queries about ``place`` into this program's errors."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise LimitExceededError(
+            f"{place}: the joins need more memory or spill space: {_first_line(error)}",
+            hint="Give more with --memory, or free disk space beside the catalog.",
+        ) from error
+    except duckdb.IOException as error:
+        raise StoreUnreachableError(
+            f"{place}: reading or spilling failed: {_first_line(error)}",
+            hint="Check the disk and run again: finished objects are not read twice.",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEGMENT_BYTES = 64 << 20
-SEGMENT_SECONDS = 30.0
-"""A segment is closed at this size, or at this age once it holds a finished object."""
+SEGMENT_SECONDS, SEGMENT_SHARE = 1.0, 0.05
+"""A segment is closed at this size or, once an object is finished, when it is older than a second
+and than a twentieth of the scan: a dead scan loses little, and a long one makes few files."""
 
 ROW_GROUP_ROWS = 65_536
 
@@ -159,7 +160,7 @@ class SegmentWriter:
         self._row_count = 0
         self._writer: Any = None
         self._written_bytes = 0
-        self._opened_at = time.monotonic()
+        self._started_at = self._opened_at = time.monotonic()
         self._unlisted: list[ReadObject] = []
 
     def add(self, rows: pa.RecordBatch) -> None:
@@ -175,7 +176,9 @@ class SegmentWriter:
     def finish(self, record: ReadObject) -> None:
         """All rows of this object were added."""
         self._unlisted.append(record)
-        if time.monotonic() - self._opened_at > SEGMENT_SECONDS:
+        now = time.monotonic()
+        wait_seconds = max(SEGMENT_SECONDS, SEGMENT_SHARE * (now - self._started_at))
+        if now - self._opened_at > wait_seconds:
             self.close_segment()
 
     def close_segment(self) -> None:
@@ -194,13 +197,6 @@ class SegmentWriter:
             self._staging.finished |= {record.object_id: record for record in self._unlisted}
             self._unlisted = []
         self._written_bytes, self._opened_at = 0, time.monotonic()
-
-    def abandon(self) -> None:
-        """Close the open file without keeping it."""
-        if self._writer is not None:
-            self._writer.close()
-            Path(self._writer_path).unlink(missing_ok=True)
-            self._writer = None
 
     def _flush(self) -> None:
         import pyarrow as pa

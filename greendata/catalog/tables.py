@@ -14,14 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greendata.catalog.failures import storage_error, storage_errors
 from greendata.catalog.schemas import RESULTS, SCHEMAS
-from greendata.errors import (
-    CatalogError,
-    CatalogTooNewError,
-    CommitConflictError,
-    DeniedError,
-    LimitExceededError,
-)
+from greendata.errors import CatalogError, CatalogTooNewError, CommitConflictError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,29 +65,10 @@ def _translated(path: Path) -> Iterator[None]:
     from deltalake.exceptions import DeltaError
 
     try:
-        yield
-    except PermissionError as error:
-        raise DeniedError(
-            f"catalog {path}: not writable: {error.strerror}",
-            hint="Name another place with --catalog.",
-        ) from error
-    except OSError as error:
-        raise _storage_error(path, str(error), error.errno) from error
+        with storage_errors(path):
+            yield
     except DeltaError as error:
-        raise _storage_error(path, str(error), None) from error
-
-
-def _storage_error(path: Path, detail: str, number: int | None) -> Exception:
-    if number == 28 or "No space left" in detail:  # ENOSPC
-        return LimitExceededError(
-            f"catalog {path}: the disk is full.",
-            hint="Free some space and run again: finished objects are not read twice.",
-        )
-    if "ermission denied" in detail or "Read-only file system" in detail:
-        return DeniedError(
-            f"catalog {path}: not writable: {detail}", hint="Name another place with --catalog."
-        )
-    return CatalogError(f"catalog {path}: {detail}", hint="Check the folder and its disk.")
+        raise storage_error(path, str(error)) from error
 
 
 class Catalog:
@@ -311,11 +287,3 @@ def _committed_scan(row: dict[str, Any]) -> CommittedScan:
         parameters=json.loads(row["parameters"]),
         summary=json.loads(row["summary"]),
     )
-
-
-def free_bytes(path: Path) -> int:
-    """Bytes that can still be written where ``path`` lies."""
-    while not path.exists():
-        path = path.parent
-    usage = os.statvfs(path)
-    return usage.f_bavail * usage.f_frsize

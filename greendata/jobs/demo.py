@@ -12,7 +12,7 @@ import json
 import os
 import sysconfig
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +31,7 @@ DEFAULT_MAX_BYTES = 60_000_000
 LARGEST_FILE_BYTES = 1_000_000
 """Larger ones are tables and test data, not text that somebody wrote."""
 SHARDS = 4
+GROUPS_SHOWN = 2
 ENDINGS = (".py", ".rst", ".txt", ".md")
 LICENCE_NAMES = ("license", "licence", "copying", "notice", "authors")
 
@@ -68,6 +69,7 @@ class DemoResult:
     catalog: str
     summary: ScanSummary
     groups: DuplicateGroups
+    near_groups: DuplicateGroups
     overlaps: Overlaps
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,6 +80,7 @@ class DemoResult:
             "catalog": self.catalog,
             "scan": self.summary.as_dict(),
             "groups": self.groups.as_dict()["groups"],
+            "near_groups": self.near_groups.as_dict()["groups"],
             "overlaps": self.overlaps.as_dict()["overlaps"],
         }
 
@@ -98,19 +101,22 @@ def run_demo(
     versions = write_versions(directory, max_bytes=max_bytes, progress=progress)
     catalog = str(directory / ".greendata")
     datasets = tuple(
-        Dataset(name=name, prefixes=(path_to_uri(str(folder)),))
+        Dataset(name=name, prefixes=(path_to_uri(str(folder.absolute())),))
         for name, folder in versions.items()
     )
     uris = tuple(uri for dataset in datasets for uri in dataset.prefixes)
     request = ScanRequest(uris=uris, datasets=datasets, catalog=catalog, workers=workers)
     summary = scan.scan(request, progress=progress, now=now)
-    groups = duplicates.find_groups(duplicates.DuplicatesRequest(catalog=catalog, limit=3))
+    largest = duplicates.DuplicatesRequest(catalog=catalog, limit=GROUPS_SHOWN)
+    groups = duplicates.find_groups(largest)
+    near_groups = duplicates.find_groups(replace(largest, kinds=("near",)))
     overlaps = overlap.find_overlaps(overlap.OverlapRequest(catalog=catalog, level="dataset"))
     return DemoResult(
         directory=str(directory),
         catalog=catalog,
         summary=summary,
         groups=groups,
+        near_groups=near_groups,
         overlaps=overlaps,
     )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from greendata.catalog.failures import storage_errors
 from greendata.catalog.queries import Pending, create_views
 from greendata.catalog.staging import Staging
 from greendata.dedup.keep import MAX_COMPARISONS
@@ -32,7 +33,7 @@ from greendata.jobs.scope import Scope, list_scope
 from greendata.jobs.summarise import count_datasets, load_scope
 from greendata.model import ScanSummary, SkippedDocument, SkippedObject
 from greendata.progress import TimedProgress
-from greendata.sql import open_duckdb
+from greendata.sql import open_duckdb, query_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +76,9 @@ def scan(request: ScanRequest, *, progress: Progress, now: datetime) -> ScanSumm
         UsageError: parameters that the catalog's fingerprints do not fit.
         CatalogError, CatalogTooNewError, DeniedError, LimitExceededError: of the catalog.
     """
-    return _Scan(request, progress, now).run()
+    scanning = _Scan(request, progress, now)
+    with storage_errors(scanning.catalog.path):
+        return scanning.run()
 
 
 class _Scan:
@@ -355,7 +358,8 @@ class _Scan:
             threads=self.request.worker_count,
         )
         try:
-            yield connection
+            with query_errors(self.catalog.path):
+                yield connection
         finally:
             connection.close()
 

@@ -14,7 +14,6 @@ where s = n - k + 1, as far as edits lie k tokens apart; closer ones share shing
 from __future__ import annotations
 
 import argparse
-import ast
 import hashlib
 import importlib.util
 import json
@@ -166,17 +165,14 @@ def vocabulary() -> Vocabulary:
 
 
 def _frequent_words(count: int) -> list[str]:
-    """Lower-case ASCII words of the language reference and the docstrings, then of the sources."""
-    prose: Counter[str] = Counter()
-    code: Counter[str] = Counter()
+    """Lower-case ASCII words of the language reference, then those of the sources."""
     find = re.compile(r"[a-z]{1,16}").findall
+    prose, code = Counter[str](), Counter[str]()
     topics = importlib.util.find_spec("pydoc_data.topics")
     if topics is not None and topics.origin is not None:
         prose.update(find(Path(topics.origin).read_text("utf-8").lower()))
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
-        source = path.read_text("utf-8", errors="replace")
-        prose.update(find((ast.get_docstring(ast.parse(source)) or "").lower()))
-        code.update(find(source.lower()))
+        code.update(find(path.read_text("utf-8", errors="replace").lower()))
     ranked = sorted(prose, key=lambda word: (-prose[word], word))
     rest = sorted(code.keys() - prose.keys(), key=lambda word: (-code[word], word))
     return (ranked + rest)[:count]
@@ -255,7 +251,7 @@ def _originals(corpus: Corpus, number: int) -> _Documents:
     words = vocabulary()
     random = np.random.default_rng([corpus.seed, number, 0])
     mean = corpus.mean_bytes / words.mean_bytes
-    drawn = random.lognormal(np.log(mean) - LENGTH_SIGMA**2 / 2, LENGTH_SIGMA, _count(corpus))
+    drawn = random.lognormal(np.log(mean) - LENGTH_SIGMA**2 / 2, LENGTH_SIGMA, corpus.originals_in_block)
     lengths = np.maximum(drawn, min(_FEWEST_TOKENS, mean / 2)).astype(np.int64) + 1
     starts = _starts(lengths)
     numbers = random.integers(0, 1 << 32, int(starts[-1]), np.uint32)
@@ -264,10 +260,6 @@ def _originals(corpus: Corpus, number: int) -> _Documents:
     pieces += (2 * words.words) * separators
     pieces[1:][_ends_sentence()[separators[:-1]]] += words.words
     return _Documents(pieces=pieces, starts=starts)
-
-
-def _count(corpus: Corpus) -> int:
-    return corpus.originals_in_block
 
 
 @cache

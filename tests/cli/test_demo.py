@@ -25,14 +25,18 @@ def test_demo_prints_summary_groups_overlap_and_where_to_look(
     assert sorted(path.name for path in folder.iterdir()) == [".greendata", "v1", "v2"]
 
 
-def test_demo_json_is_one_document(tmp_path: Path, capsys: Capture) -> None:
-    folder = tmp_path / "demo"
-    assert run(["demo", "--json", "--directory", str(folder), *SMALL]) == 0
+def test_demo_json_is_one_document_for_a_relative_folder_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["demo", "--json", "--directory", "demo", *SMALL]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["directory"] == str(folder)
+    assert document["directory"] == "demo"
     assert document["scan"]["redundant_documents"] > 0
     assert document["overlaps"][0]["level"] == "dataset"
     assert document["groups"]
+    (kind,) = {d["kind"] for group in document["near_groups"] for d in group["duplicates"]}
+    assert kind == "near"
 
 
 def test_demo_makes_a_temporary_folder_and_names_it(
