@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from greendata.catalog.failures import storage_error, storage_errors
 from greendata.catalog.schemas import RESULTS, SCHEMAS
-from greendata.errors import CatalogError, CatalogTooNewError, CommitConflictError
+from greendata.errors import CatalogTooNewError, CommitConflictError, ObjectNotFoundError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,7 +82,7 @@ class Catalog:
         """Open a catalog, making an empty one where there is none.
 
         Raises:
-            CatalogError: there is none, and ``create`` is false.
+            ObjectNotFoundError: there is none, and ``create`` is false.
             CatalogTooNewError: a newer program wrote it.
             DeniedError: it cannot be written where it must be made.
         """
@@ -91,7 +91,7 @@ class Catalog:
         with _translated(catalog.path):
             if not marker.exists():
                 if not create:
-                    raise CatalogError(
+                    raise ObjectNotFoundError(
                         f"catalog {catalog.path}: there is none.",
                         hint="Run `greendata scan` first, or name one with --catalog.",
                     )

@@ -8,6 +8,7 @@ import click
 
 from greendata.cli.settings import Settings
 from greendata.errors import UsageError
+from greendata.jobs.request import available_processors
 from greendata.units import parse_bytes
 
 if TYPE_CHECKING:
@@ -153,19 +154,10 @@ def export_options(command: Command) -> Command:
     return command
 
 
-def available_cpus() -> int:
-    """Processors this process may use."""
-    import os
-
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 workers_option = click.option(
     "--workers",
     type=click.IntRange(1, 1024),
-    default=available_cpus,
+    default=available_processors,
     show_default="processors available",
     envvar="GREENDATA_WORKERS",
     show_envvar=True,

@@ -151,7 +151,7 @@ class Fingerprinter:
 
 def largest(offsets: NDArray[np.int64]) -> int:
     """Bytes of the largest document."""
-    return int(np.diff(offsets).max(initial=0))
+    return int(np.max(np.diff(offsets), initial=0))
 
 
 def normalised(

@@ -140,7 +140,7 @@ class ShingleStore:
 
         left, right = better[chosen].astype(np.int64), worse[chosen].astype(np.int64)
         found = np.empty(len(chosen), np.int64)
-        table = np.empty(table_size(int(self.sizes[left].max(initial=0))), np.uint64)
+        table = np.empty(table_size(int(np.max(self.sizes[left], initial=0))), np.uint64)
         shared_shingles(sets, self.starts, self.sizes, left, right, table, found)
         return found
 

@@ -17,6 +17,13 @@ DEFAULT_MEMORY_BYTES = 2 << 30
 DEFAULT_MAX_RECORD_BYTES = 64 << 20
 
 
+def available_processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanRequest:
     """What to scan and how.
@@ -59,7 +66,7 @@ class ScanRequest:
     @property
     def worker_count(self) -> int:
         """Threads that read."""
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or available_processors()
 
     @property
     def read_options(self) -> ReadOptions:

@@ -35,8 +35,8 @@ def open_catalog(catalog: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that holds the views of what is committed now. Nothing is written.
 
     Raises:
-        ObjectNotFoundError: nothing was scanned into it yet.
-        CatalogError: there is no catalog, or it cannot be read.
+        ObjectNotFoundError: there is no catalog, or nothing was scanned into it yet.
+        CatalogError: it cannot be read.
     """
     from greendata.catalog.queries import create_views
     from greendata.catalog.tables import Catalog

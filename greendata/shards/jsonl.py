@@ -108,7 +108,7 @@ class LineParser:
         return self._parse_slowly(lines)
 
     def _has_long(self, lines: Lines) -> bool:
-        return bool((lines.ends - lines.starts).max(initial=0) > self._max_record_bytes)
+        return bool(np.max(lines.ends - lines.starts, initial=0) > self._max_record_bytes)
 
     def _parse_fast(self, data: bytes | bytearray | memoryview, count: int) -> Texts | None:
         """All texts at once, or None when pyarrow sees anything but ``count`` records."""

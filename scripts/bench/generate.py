@@ -251,7 +251,9 @@ def _originals(corpus: Corpus, number: int) -> _Documents:
     words = vocabulary()
     random = np.random.default_rng([corpus.seed, number, 0])
     mean = corpus.mean_bytes / words.mean_bytes
-    drawn = random.lognormal(np.log(mean) - LENGTH_SIGMA**2 / 2, LENGTH_SIGMA, corpus.originals_in_block)
+    drawn = random.lognormal(
+        np.log(mean) - LENGTH_SIGMA**2 / 2, LENGTH_SIGMA, corpus.originals_in_block
+    )
     lengths = np.maximum(drawn, min(_FEWEST_TOKENS, mean / 2)).astype(np.int64) + 1
     starts = _starts(lengths)
     numbers = random.integers(0, 1 << 32, int(starts[-1]), np.uint32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -174,11 +175,12 @@ def test_rows_are_read_back_from_their_row_groups_only(
         assert picked(shard, rows) == {row: everything[row] for row in rows if row < 1000}
     read: list[int] = []
     real = parquet.ParquetShard._batches
-    monkeypatch.setattr(
-        parquet.ParquetShard,
-        "_batches",
-        lambda self, group: (read.append(group), real(self, group))[1],
-    )
+
+    def noted(self: parquet.ParquetShard, group: int) -> Iterator[pa.RecordBatch]:
+        read.append(group)
+        return real(self, group)
+
+    monkeypatch.setattr(parquet.ParquetShard, "_batches", noted)
     picked(shard, [250, 251, 777])
     assert read == [2, 7]
 
