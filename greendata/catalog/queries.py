@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ class Pending:
     scan_id: str
     objects: pa.Table
     document_files: Sequence[str]
-    pairs: Sequence[pa.Table] = ()
+    pair_files: Sequence[str] = ()
 
 
 def create_views(
@@ -65,6 +66,15 @@ def create_views(
     _create_pairs(connection, pending)
 
 
+def create_current_views(connection: DuckDBPyConnection, catalog: Catalog) -> Snapshot:
+    """``create_views`` of what is committed now, none of whose results were dropped meanwhile."""
+    while True:
+        snapshot = catalog.snapshot()
+        create_views(connection, catalog, snapshot)
+        if catalog.snapshot().version == snapshot.version:
+            return snapshot
+
+
 def _create_objects(connection: DuckDBPyConnection, pending: Pending | None) -> None:
     """Table ``objects``; rows of a pending scan are newer than all others."""
     rows = (
@@ -91,16 +101,11 @@ def _create_objects(connection: DuckDBPyConnection, pending: Pending | None) -> 
 
 def _create_pairs(connection: DuckDBPyConnection, pending: Pending | None) -> None:
     """View ``pairs``; those that a pending scan compared already are among them."""
-    import pyarrow as pa
-
-    found = [*(pending.pairs if pending else ()), SCHEMAS["pairs"].empty_table()]
-    _table(connection, "pending_pairs", pa.concat_tables(found))
     columns = _columns("pairs")
-    _view(
-        connection,
-        "pairs",
-        f"SELECT {columns} FROM pairs_rows UNION ALL SELECT {columns} FROM pending_pairs",
-    )
+    rows = f"SELECT {columns} FROM pairs_rows"
+    for file in pending.pair_files if pending else ():
+        rows += f" UNION ALL SELECT {columns} FROM read_parquet('{_escaped(file)}')"
+    _view(connection, "pairs", rows)
 
 
 def _create_scans(connection: DuckDBPyConnection, snapshot: Snapshot) -> None:
@@ -133,29 +138,36 @@ def _create_raw(
 
 
 def create_rows(connection: DuckDBPyConnection, name: str, files: list[str]) -> None:
-    """View ``NAME_rows`` over files in ``scan_id=…`` folders; without any, an empty table."""
+    """View ``NAME_rows`` over files in ``scan_id=…`` folders; without any, an empty one."""
     if not files:
         import pyarrow as pa
 
         schema = SCHEMAS[name]
         for column, kind in _FILE_COLUMNS.items():
             schema = schema.append(pa.field(column, kind))
-        connection.execute(f"DROP VIEW IF EXISTS {name}_rows")
-        _table(connection, f"{name}_rows", schema.empty_table())
+        _table(connection, f"no_{name}", schema.empty_table())
+        _view(connection, f"{name}_rows", f"SELECT * FROM no_{name}")
         return
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    connection.execute(f"DROP TABLE IF EXISTS {name}_rows")
+    listed = ", ".join("'" + _escaped(file) + "'" for file in files)
     _view(
         connection,
         f"{name}_rows",
-        f"SELECT *, filename, file_row_number FROM read_parquet([{listed}],"
-        " hive_partitioning = true, hive_types = {'scan_id': VARCHAR})",
+        f"SELECT *, regexp_extract(filename, '{_SCAN_FOLDER}', 1) AS scan_id, filename,"
+        f" file_row_number FROM read_parquet([{listed}], hive_partitioning = false)",
     )
+
+
+def _escaped(file: str) -> str:
+    """A path inside quotes that DuckDB does not take for a glob."""
+    return re.sub(r"([*?\[])", r"[\1]", file).replace("'", "''")
 
 
 def _columns(name: str) -> str:
     return ", ".join(SCHEMAS[name].names)
 
+
+# Not by hive_partitioning: folders above a catalog may be named column=value too, and would win.
+_SCAN_FOLDER = "scan_id=([^/]+)/[^/]+$"
 
 _FILE_COLUMNS = {"scan_id": "string", "filename": "string", "file_row_number": "int64"}
 

@@ -20,7 +20,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -69,8 +70,9 @@ class Staging:
     def create(cls, root: Path, scan_id: str, depends_on: dict[str, Any]) -> Staging:
         """A new folder, locked by this process."""
         folder = root / scan_id
-        (folder / f"scan_id={scan_id}").mkdir(parents=True)
-        lock = _try_lock(folder)
+        with _root_lock(root):  # or another scan takes it for a dead one's before it is locked
+            (folder / f"scan_id={scan_id}").mkdir(parents=True)
+            lock = _try_lock(folder)
         if lock is None:
             raise BlockingIOError(f"{folder} is locked")
         staging = cls(folder, lock)
@@ -87,19 +89,21 @@ class Staging:
         for folder in sorted(root.iterdir()):
             if folder == self.folder or not folder.is_dir():
                 continue
-            lock = _try_lock(folder)
+            with _root_lock(root):
+                lock = _try_lock(folder)
             if lock is None:
-                continue  # its scan is alive
+                continue  # its scan is alive, or just gone
             with lock:
                 if _read_json(folder / "scan.json") == depends_on:
                     self._adopt_folder(folder, wanted)
-                shutil.rmtree(folder, ignore_errors=True)
+                _sweep(folder)
         _write_json(self.folder / "crashes.json", self.crashes)
         return len(self.finished) - before
 
     def _adopt_folder(self, folder: Path, wanted: Collection[int]) -> None:
         _count_crashes(folder, self.crashes)
         adopted: dict[int, ReadObject] = {}
+        held: Counter[int] = Counter()
         last = -1
         for listing in sorted(folder.glob("finished-*.json"), key=_number):
             last = _number(listing)
@@ -107,14 +111,22 @@ class Staging:
                 record = _read_object(entry)
                 if record.object_id in wanted and record.object_id not in self.finished:
                     adopted[record.object_id] = record
-        for segment in sorted(folder.glob("scan_id=*/documents-*.parquet"), key=_number):
-            if _number(segment) <= last:
-                target = self._next_segment()
-                filter_segment(segment, target, adopted)
+        segments = [
+            segment
+            for segment in sorted(folder.glob("scan_id=*/documents-*.parquet"), key=_number)
+            if _number(segment) <= last and segment_rows(segment, held)
+        ]
+        # After a power failure a list may be there without the rows it speaks of.
+        adopted = {key: found for key, found in adopted.items() if held[key] == found.documents}
+        for segment in segments:
+            filter_segment(segment, self._next_segment(), adopted)
         self.finished |= adopted
-        _write_json(
-            self.folder / f"finished-{len(self.segments)}.json", list(map(asdict, adopted.values()))
-        )
+        self._list_finished(adopted.values())
+
+    def _list_finished(self, records: Iterable[ReadObject]) -> None:
+        """Name objects whose rows are all in the segments that there are by now."""
+        path = self.folder / f"finished-{len(self.segments)}.json"
+        _write_json(path, (_read_json(path) or []) + list(map(asdict, records)))
 
     def _next_segment(self) -> Path:
         path = self._segment_folder / f"documents-{len(self.segments) + 1}.parquet"
@@ -125,7 +137,8 @@ class Staging:
         """Segments that hold the rows of wanted objects and of no others."""
         clean = []
         for segment in list(self.segments):
-            if segment_objects(segment) <= set(wanted):
+            rows: Counter[int] = Counter()
+            if segment_rows(segment, rows) and set(rows) <= set(wanted):
                 clean.append(segment)
             else:
                 target = segment.with_name(f"clean-{segment.name}")
@@ -140,7 +153,7 @@ class Staging:
 
     def remove(self) -> None:
         """The scan is committed, or has nothing worth keeping."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _sweep(self.folder)
         self.release()
 
     def release(self) -> None:
@@ -190,10 +203,7 @@ class SegmentWriter:
             partial.replace(self._staging._next_segment())
             self._writer = None
         if self._unlisted:
-            number = len(self._staging.segments)
-            path = self._staging.folder / f"finished-{number}.json"
-            known = _read_json(path) or []
-            _write_json(path, known + [asdict(record) for record in self._unlisted])
+            self._staging._list_finished(self._unlisted)
             self._staging.finished |= {record.object_id: record for record in self._unlisted}
             self._unlisted = []
         self._written_bytes, self._opened_at = 0, time.monotonic()
@@ -239,20 +249,46 @@ def filter_segment(source: Path, target: Path, wanted: Collection[int]) -> None:
                 writer.write_batch(rows)
 
 
-def segment_objects(path: Path) -> set[int]:
-    """Ids of the objects that have rows in a segment."""
+def segment_rows(path: Path, rows: Counter[int]) -> bool:
+    """Count the rows of each object id in a segment; false where it is damaged."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as reader:
-        found: set[int] = set()
-        for batch in reader.iter_batches(columns=["object_id"]):
-            found.update(pc.unique(batch["object_id"]).to_pylist())
-    return found
+    found: Counter[int] = Counter()
+    try:
+        with pq.ParquetFile(path) as reader:
+            for batch in reader.iter_batches(columns=["object_id"]):
+                for count in pc.value_counts(batch["object_id"]).to_pylist():
+                    found[count["values"]] += count["counts"]
+    except (OSError, pa.ArrowException):
+        return False
+    rows.update(found)
+    return True
+
+
+@contextlib.contextmanager
+def _root_lock(root: Path) -> Iterator[None]:
+    """Held for moments only: while a folder is made or looked at."""
+    handle = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove a folder; what is left when this is cut short is nobody's finished work."""
+    (folder / "scan.json").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _try_lock(folder: Path) -> IO[bytes] | None:
-    handle = (folder / "lock").open("ab")
+    try:
+        handle = (folder / "lock").open("ab")
+    except FileNotFoundError:  # swept meanwhile
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

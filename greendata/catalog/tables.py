@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import time
 import uuid
 from collections.abc import Collection, Iterator, Sequence
@@ -16,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from greendata.catalog.failures import storage_error, storage_errors
 from greendata.catalog.schemas import RESULTS, SCHEMAS
-from greendata.errors import CatalogTooNewError, CommitConflictError, ObjectNotFoundError
+from greendata.errors import (
+    CatalogError,
+    CatalogTooNewError,
+    CommitConflictError,
+    ObjectNotFoundError,
+    UsageError,
+)
+from greendata.stores.local import path_to_uri
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 _MARKER = "catalog.json"
 _PARTITION = "scan_id"
+_UNFIT_NAME = re.compile(r"[\[\]^|\\\x00-\x1f\x7f\ud800-\udfff]|%[0-9A-Fa-f]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +96,7 @@ class Catalog:
             DeniedError: it cannot be written where it must be made.
         """
         catalog = cls(path.absolute())
+        _check_name(catalog.path)
         marker = catalog.path / _MARKER
         with _translated(catalog.path):
             if not marker.exists():
@@ -96,7 +106,7 @@ class Catalog:
                         hint="Run `greendata scan` first, or name one with --catalog.",
                     )
                 catalog._create()
-            version = json.loads(marker.read_text())["format_version"]
+            version = _format_version(marker)
         if version > FORMAT_VERSION:
             raise CatalogTooNewError(
                 f"catalog {catalog.path}: its format {version} is newer than this program's"
@@ -120,7 +130,7 @@ class Catalog:
             is_partitioned = name != "scans"
             fields = schema.append(_partition_field()) if is_partitioned else schema
             DeltaTable.create(
-                self._table_path(name),
+                path_to_uri(str(self._table_path(name))),
                 Schema.from_arrow(fields),
                 mode="ignore",
                 partition_by=[_PARTITION] if is_partitioned else None,
@@ -144,11 +154,15 @@ class Catalog:
 
     def snapshot(self) -> Snapshot:
         """The committed scans as they are now."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         with _translated(self.path):
             table = self._open("scans")
-            rows = [row for file in table.file_uris() for row in pq.read_table(file).to_pylist()]
+            root = self._table_path("scans")
+            actions = pa.table(table.get_add_actions()).to_pylist()
+            files = [pq.ParquetFile(root / action["path"]) for action in actions]
+            rows = [row for file in files for row in file.read().to_pylist()]
             version = table.version()
         rows.sort(key=lambda row: int(row["sequence"]))
         first = max((i for i, row in enumerate(rows) if row["starts_over"]), default=0)
@@ -221,12 +235,12 @@ class Catalog:
             CommitConflictError: another scan was committed after ``base`` was read.
         """
         import pyarrow as pa
-        from deltalake import CommitProperties, DeltaTable, write_deltalake
+        from deltalake import CommitProperties, write_deltalake
         from deltalake.exceptions import CommitFailedError
 
         rows = pa.Table.from_pylist([row], schema=SCHEMAS["scans"])
         with _translated(self.path):
-            table = DeltaTable(self._table_path("scans"), version=base.version)
+            table = self._open("scans", base.version)
             try:
                 write_deltalake(
                     table,
@@ -240,17 +254,31 @@ class Catalog:
                 ) from error
 
     def drop_results_before(self, results_id: str) -> None:
-        """Forget the results of earlier scans: only the last ones are ever shown.
+        """Forget the results of scans before this one: only the last ones are ever shown.
 
-        Files stay for the retention time of the table, so that readers at work are not disturbed.
+        Those of scans at work stay, and those of a scan that was committed after this one. Files
+        stay for the retention time of the table, so that readers at work are not disturbed.
         """
         from deltalake.exceptions import CommitFailedError
 
         for name in RESULTS:
             with _translated(self.path):
                 table = self._open(name)
+                # In this order: who is gone when ``alive`` is read stands in the snapshot.
+                held = {part[_PARTITION] for part in table.partitions()}
+                alive = {folder.name for folder in self.staging_root.iterdir()}
+                last = self.snapshot().last
+                own = results_id.rpartition(".")[0]
+                stale = sorted(
+                    results
+                    for results in held - {last.results_id if last else results_id}
+                    if (scan := results.rpartition(".")[0]) == own or scan not in alive
+                )
+                if not stale:
+                    continue
                 try:
-                    table.delete(f"{_PARTITION} <> '{results_id}'")
+                    listed = ", ".join(f"'{results}'" for results in stale)
+                    table.delete(f"{_PARTITION} IN ({listed})")
                     table.vacuum(dry_run=False)
                 except CommitFailedError:
                     continue  # another scan is at it; the next one tidies up
@@ -258,10 +286,31 @@ class Catalog:
     def _table_path(self, name: str) -> Path:
         return self.path / "tables" / name
 
-    def _open(self, name: str) -> DeltaTable:
+    def _open(self, name: str, version: int | None = None) -> DeltaTable:
         from deltalake import DeltaTable
 
-        return DeltaTable(self._table_path(name))
+        # As a URI: of a path deltalake takes back the escaped name of its files.
+        return DeltaTable(path_to_uri(str(self._table_path(name))), version=version)
+
+
+def _check_name(path: Path) -> None:
+    """Raises UsageError for a path that deltalake would take for another one."""
+    if _UNFIT_NAME.search(str(path)):
+        raise UsageError(
+            f"catalog {path}: Delta tables cannot be kept below a name that has [ ] ^ | \\, %41"
+            " and the like, control characters or bytes that are not UTF-8.",
+            hint="Name another place with --catalog.",
+        )
+
+
+def _format_version(marker: Path) -> int:
+    try:
+        return int(json.loads(marker.read_text())["format_version"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise CatalogError(
+            f"catalog {marker.parent}: {marker.name} is damaged: {error}",
+            hint="Name another catalog with --catalog, or remove this one and scan again.",
+        ) from error
 
 
 def _partition_field() -> pa.Field:

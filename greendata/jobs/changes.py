@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from greendata.catalog.schemas import SCHEMAS
-from greendata.model import SkippedObject, StoredObject
+from greendata.model import SkippedObject, SkipReason, StoredObject
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +41,14 @@ class KnownObjects:
             and self.get(item.uri, "etag") == item.etag
             and self.get(item.uri, "status") == "read"
             and self.get(item.uri, "read_options") == options
+        )
+
+    def has_crashed(self, item: StoredObject) -> bool:
+        """Whether this version of the object was skipped because it killed its reader."""
+        return (
+            item.uri in self.index
+            and self.get(item.uri, "etag") == item.etag
+            and self.get(item.uri, "reason") == SkipReason.CRASHED.value
         )
 
     def take(self, uris: Sequence[str]) -> list[dict[str, Any]]:
@@ -87,7 +95,7 @@ def compare(
     for shard in chosen:
         item = shard.item
         here.add(item.uri)
-        if not known.is_current(item, options):
+        if not known.is_current(item, options) or known.get(item.uri, "format") != shard.format:
             changes.to_read.append(shard)
             continue
         changes.unchanged.append(item.uri)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -74,6 +74,7 @@ class _Reading:
 
 
 _Task = tuple[_Reading, Part | None]
+_Result = tuple[_Reading, "pa.RecordBatch | None"]
 
 
 class ShardsReader:
@@ -107,9 +108,7 @@ class ShardsReader:
         self._opening = 0
         self._stop = threading.Event()
         self._failure: BaseException | None = None
-        self._results: queue.Queue[tuple[_Reading, pa.RecordBatch | None] | None] = queue.Queue(
-            workers * _QUEUED_BATCHES_A_WORKER
-        )
+        self._results: queue.Queue[_Result | None] = queue.Queue(workers * _QUEUED_BATCHES_A_WORKER)
 
     def read(self, items: Iterable[ChosenShard]) -> list[SkippedObject]:
         """Fingerprint all documents of these objects; what is finished gets staged.
@@ -194,7 +193,7 @@ class ShardsReader:
         with self._lock:
             self._parts.extend((reading, part) for part in parts)
             self._opening -= 1
-        if not parts:
+        if not parts and not self._stop.is_set():
             self._close(reading)
 
     def _read_part(self, reading: _Reading, part: Part) -> None:
@@ -277,18 +276,24 @@ class ShardsReader:
 
     def _write_results(self) -> None:
         writer = SegmentWriter(self._staging)
+        while (result := self._results.get()) is not None:
+            if self._failure is None:
+                self._guarded(self._write_result, writer, result)
+        self._guarded(writer.close_segment)
+
+    def _write_result(self, writer: SegmentWriter, result: _Result) -> None:
+        reading, rows = result
+        if rows is None:
+            writer.finish(reading.record())
+        else:
+            writer.add(rows)
+
+    def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
+        """A full disk stops the workers, and ``read`` raises it; the queue is emptied on."""
         try:
-            while (result := self._results.get()) is not None:
-                reading, rows = result
-                if rows is None:
-                    writer.finish(reading.record())
-                else:
-                    writer.add(rows)
-            writer.close_segment()
-        except BaseException as error:  # a full disk: stop the workers, raise in read()
+            step(*arguments)
+        except BaseException as error:
             self._fail(error)
-            while self._results.get() is not None:
-                pass
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:

@@ -6,7 +6,7 @@ leaves the results in the temporary tables ``duplicate_rows``, ``overlap_rows`` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,18 +116,24 @@ def _read_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
     """Band keys of every live document but later copies, from the Parquet files themselves."""
     import pyarrow.parquet as pq
 
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE files AS"
+        " SELECT filename, row_number() OVER (ORDER BY filename) - 1 AS file"
+        " FROM (SELECT DISTINCT filename FROM documents_rows)"
+    )
+    names = connection.execute("SELECT filename FROM files ORDER BY file").fetchall()
     left_out = connection.execute(
-        "SELECT d.filename, d.file_row_number FROM documents_rows d"
+        "SELECT f.file, d.file_row_number FROM documents_rows d JOIN files f USING (filename)"
         " LEFT JOIN objects o ON d.object_id = o.object_id AND d.scan_id = o.documents_scan_id"
         " AND o.status = 'read'"
         " LEFT JOIN copies c USING (digest_high, digest_low)"
         " WHERE o.uri IS NULL"
         f" OR c.position <> ((o.object_order << {POSITION_BITS}) | d.row)"
-        " ORDER BY d.filename, d.file_row_number"
+        " ORDER BY ALL"
     ).fetchnumpy()
-    names, rows = left_out["filename"], np.asarray(left_out["file_row_number"], np.int64)
-    for name in _file_names(connection):
-        unusable = rows[np.searchsorted(names, name) : np.searchsorted(names, name, "right")]
+    files, rows = np.asarray(left_out["file"]), np.asarray(left_out["file_row_number"], np.int64)
+    for number, (name,) in enumerate(names):
+        unusable = rows[np.searchsorted(files, number) : np.searchsorted(files, number, "right")]
         start = 0
         with pq.ParquetFile(name) as file:
             columns = ["digest_high", "digest_low", "tokens", "band_keys"]
@@ -136,11 +142,6 @@ def _read_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
                 lo, hi = np.searchsorted(unusable, [start, stop])
                 yield _band_batch(batch, unusable[lo:hi] - start)
                 start = stop
-
-
-def _file_names(connection: DuckDBPyConnection) -> list[str]:
-    rows = connection.execute("SELECT DISTINCT filename FROM documents_rows ORDER BY filename")
-    return [str(row[0]) for row in rows.fetchall()]
 
 
 def _band_batch(batch: pa.RecordBatch, unusable: NDArray[np.int64]) -> BandBatch:
@@ -369,11 +370,27 @@ def _register(
     connection.unregister("arrow_rows")
 
 
-def result_rows(connection: DuckDBPyConnection, name: str, order: Sequence[str]) -> pa.Table:
-    """A result table in the catalog's schema, sorted, so that equal results are equal files."""
-    columns = ", ".join(SCHEMAS[name].names)
-    query = f"SELECT {columns} FROM {name.removesuffix('s')}_rows ORDER BY {', '.join(order)}"
-    return connection.sql(query).to_arrow_table().cast(SCHEMAS[name])
+_ORDER = {
+    "pairs": "a_digest_high, a_digest_low, b_digest_high, b_digest_low",
+    "duplicates": "document_uri, document_row",
+    "overlaps": "level, a, b",
+}
+_SQL_TYPES = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "double": "DOUBLE"}
+
+
+def write_result(connection: DuckDBPyConnection, name: str, path: Path) -> int:
+    """Write a result table in the catalog's schema to a Parquet file; returns its rows.
+
+    Sorted, so that equal results are equal files; DuckDB streams and spills, whatever the size.
+    """
+    columns = ", ".join(
+        f"{column.name}::{_SQL_TYPES[str(column.type)]} AS {column.name}"
+        for column in SCHEMAS[name]
+    )
+    query = f"SELECT {columns} FROM {name.removesuffix('s')}_rows ORDER BY {_ORDER[name]}"
+    target = str(path).replace("'", "''")
+    done = connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+    return int(done.fetchall()[0][0])
 
 
 def _number(connection: DuckDBPyConnection, query: str) -> int:

@@ -38,13 +38,12 @@ def open_catalog(catalog: str) -> Iterator[duckdb.DuckDBPyConnection]:
         ObjectNotFoundError: there is no catalog, or nothing was scanned into it yet.
         CatalogError: it cannot be read.
     """
-    from greendata.catalog.queries import create_views
+    from greendata.catalog.queries import create_current_views
     from greendata.catalog.tables import Catalog
     from greendata.sql import open_duckdb
 
     opened = Catalog.open(catalog_path(catalog), create=False)
-    snapshot = opened.snapshot()
-    if snapshot.last is None:
+    if opened.snapshot().last is None:
         raise ObjectNotFoundError(
             f"{opened.path}: nothing was scanned into this catalog yet",
             hint="Run: greendata scan PATH",
@@ -56,7 +55,7 @@ def open_catalog(catalog: str) -> Iterator[duckdb.DuckDBPyConnection]:
             threads=os.cpu_count() or 1,
         )
         try:
-            create_views(connection, opened, snapshot)
+            create_current_views(connection, opened)
             yield connection
         finally:
             connection.close()

@@ -11,10 +11,12 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greendata.catalog.failures import storage_errors
-from greendata.catalog.queries import Pending, create_views
+from greendata.catalog.queries import Pending, create_current_views, create_views
+from greendata.catalog.schemas import RESULTS
 from greendata.catalog.staging import Staging
 from greendata.dedup.keep import MAX_COMPARISONS
 from greendata.errors import CommitConflictError
@@ -25,9 +27,9 @@ from greendata.jobs.changes import (
     object_rows,
     options_key,
 )
-from greendata.jobs.reading import ShardsReader
+from greendata.jobs.reading import MAX_CRASHES, ShardsReader
 from greendata.jobs.request import ScanRequest, fingerprint_parameters
-from greendata.jobs.resolve import ResolveSettings, resolve, result_rows
+from greendata.jobs.resolve import ResolveSettings, resolve, write_result
 from greendata.jobs.results import catalog_path
 from greendata.jobs.scope import Scope, list_scope
 from greendata.jobs.summarise import count_datasets, load_scope
@@ -109,6 +111,11 @@ class _Scan:
         changes = compare(known, scope, chosen, [entry.uri for entry in skipped], self.options)
         staging = Staging.create(self.catalog.staging_root, self.scan_id, self._depends_on())
         try:
+            staging.crashes = {
+                shard.item.object_id: MAX_CRASHES
+                for shard in changes.to_read
+                if known.has_crashed(shard.item)
+            }
             skipped += self._read(staging, changes)
             rows = object_rows(
                 known=known,
@@ -163,7 +170,7 @@ class _Scan:
         """What staged fingerprints are only good for."""
         document = self.parameters.as_dict()
         del document["threshold"], document["index_threshold"]
-        return document | {"read_options": self.options}
+        return document | {"read_options": self.options, "format": self.request.format}
 
     def _read(self, staging: Staging, changes: Changes) -> list[SkippedObject]:
         """Fingerprint what changed; finished work of a dead scan is taken over first."""
@@ -233,7 +240,7 @@ class _Scan:
                     self._commit(connection, staging, found, summary, results_id, attempt)
                 except CommitConflictError:
                     self.progress.message("Another scan was committed meanwhile; joining it.")
-                    self.base = self.catalog.snapshot()
+                    self._rebase()
                     continue
             self.catalog.drop_results_before(results_id)
             return summary
@@ -243,6 +250,21 @@ class _Scan:
             hint="Run the scan again; nothing will be read twice.",
         )
 
+    def _rebase(self) -> None:
+        """Start from what another scan committed, if this one's work still fits it.
+
+        Raises:
+            UsageError, CommitConflictError: it does not.
+        """
+        before, self.base = self.base, self.catalog.snapshot()
+        was_replaced = before.last is not None and before.scans[0] != self.base.scans[0]
+        fits = fingerprint_parameters(self.request, self.base) == self.parameters
+        if not self.request.starts_over and (was_replaced or not fits):
+            raise CommitConflictError(
+                f"catalog {self.catalog.path}: another scan made it anew meanwhile.",
+                hint="Run the scan again.",
+            )
+
     def _resolve(
         self, connection: DuckDBPyConnection, staging: Staging, found: _Found
     ) -> Resolution:
@@ -251,7 +273,7 @@ class _Scan:
             scan_id=self.scan_id,
             objects=found.rows,
             document_files=[str(path) for path in staging.segments],
-            pairs=found.pairs,
+            pair_files=[str(path) for path in found.pairs],
         )
         create_views(connection, self.catalog, base, pending)
         settings = ResolveSettings(
@@ -261,7 +283,9 @@ class _Scan:
             spill_folder=staging.folder,
         )
         resolution = resolve(connection, self.store, settings, self.progress)
-        found.pairs.append(result_rows(connection, "pairs", ["a_digest_high", "b_digest_high"]))
+        pairs = staging.folder / f"pairs-{len(found.pairs)}.parquet"
+        if write_result(connection, "pairs", pairs):
+            found.pairs.append(pairs)
         return resolution
 
     def _commit(
@@ -278,11 +302,12 @@ class _Scan:
         if attempt == 0:
             catalog.write("objects", scan_id, found.rows)
             catalog.adopt_files("documents", scan_id, staging.committable(found.read_ids()))
-        catalog.write("pairs", scan_id, found.pairs[-1])
-        order = ["document_uri", "document_row"]
-        catalog.write("duplicates", results_id, result_rows(connection, "duplicates", order))
-        overlaps = result_rows(connection, "overlaps", ["level", "a", "b"])
-        catalog.write("overlaps", results_id, overlaps)
+        catalog.adopt_files("pairs", scan_id, found.pairs[found.committed_pairs :])
+        found.committed_pairs = len(found.pairs)
+        for name in RESULTS:
+            path = staging.folder / f"{name}-{attempt}.parquet"
+            rows = write_result(connection, name, path)
+            catalog.adopt_files(name, results_id, [path] if rows else [])
         last = self.base.last
         row = {
             "scan_id": scan_id,
@@ -299,7 +324,7 @@ class _Scan:
 
     def _summarise_unchanged(self, found: _Found) -> ScanSummary:
         with self._connect() as connection:
-            create_views(connection, self.catalog, self.base)
+            self.base = create_current_views(connection, self.catalog)
             return self._summarise(connection, found, "duplicates", None)
 
     def _summarise(
@@ -364,15 +389,16 @@ class _Scan:
             connection.close()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Found:
-    """What reading came to; ``pairs`` grows with each attempt to commit."""
+    """What reading came to; each attempt to commit adds a file of new ``pairs``."""
 
     scope: Scope
     changes: Changes
     skipped: list[SkippedObject]
     rows: pa.Table
-    pairs: list[pa.Table] = field(default_factory=list)
+    pairs: list[Path] = field(default_factory=list)
+    committed_pairs: int = 0
 
     def uris(self) -> list[str]:
         """Objects that the summary is about."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from greendata.model import Dataset, IgnoredObject, SkippedObject, SkipReason, StoredObject
 from greendata.stores.base import list_all
-from greendata.stores.local import is_glob
+from greendata.stores.local import is_glob, path_to_uri, uri_to_path
 
 if TYPE_CHECKING:
     from greendata.stores.base import Store
@@ -73,15 +74,32 @@ def list_scope(
         on_ignored=lambda uri, detail: ignored.append(IgnoredObject(uri=uri, detail=detail)),
     )
     targets = {uri: store.expand(uri) for uri in uris}
+    own_folders = _names_of(catalog_uri, [t for found in targets.values() for t in found])
     return Scope(
         uris=tuple(uris),
         targets=frozenset(t.rstrip("/") for found in targets.values() for t in found),
         rules=dict(_rules(targets, datasets)),
-        objects=tuple(item for item in listing.objects if not _is_below(item.uri, catalog_uri)),
+        objects=tuple(
+            item
+            for item in listing.objects
+            if not any(_is_below(item.uri, own) for own in own_folders)
+        ),
         named=listing.named,
         denied=tuple(denied),
         ignored=tuple(ignored),
     )
+
+
+def _names_of(catalog_uri: str, targets: Iterable[str]) -> frozenset[str]:
+    """The catalog's folder as it is named, and as links may make it appear below the targets."""
+    real = os.path.realpath(uri_to_path(catalog_uri))
+    names = {catalog_uri, path_to_uri(real)}
+    for target in map(uri_to_path, targets):
+        real_target = os.path.realpath(target)
+        if os.path.commonpath([real, real_target]) == real_target:
+            inside = os.path.relpath(real, real_target)
+            names.add(path_to_uri(os.path.normpath(os.path.join(target, inside))))
+    return frozenset(names)
 
 
 def _rules(
@@ -105,7 +123,7 @@ def _prefixes(uri: str) -> Iterator[str]:
         parent = uri.rpartition("/")[0]
         if parent.endswith("/") or not parent:
             if uri != parent:
-                yield parent
+                yield parent.rstrip("/")  # as a target without its slash
             return
         uri = parent
 

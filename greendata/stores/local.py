@@ -122,7 +122,10 @@ class LocalStore(Store):
             raise store_error(item.uri, error) from error
 
     def identity(self, item: StoredObject) -> Hashable:
-        status = _stat(item.uri, uri_to_path(item.uri))
+        try:
+            status = _stat(item.uri, uri_to_path(item.uri))
+        except ObjectNotFoundError:  # removed since it was listed: whoever opens it will see
+            return item.uri
         return (status.st_dev, status.st_ino)
 
 
@@ -223,8 +226,9 @@ def _walk(
         try:
             entries = _entries(folder)
         except OSError as error:
-            _report(folder, error, None if folder == root else on_denied)
-            continue
+            if folder == root or not isinstance(error, FileNotFoundError):
+                _report(folder, error, None if folder == root else on_denied)
+            continue  # a folder removed since its parent was read has nothing
         for entry in entries:
             status = _entry_status(entry, on_denied)
             if status is None:

@@ -110,9 +110,9 @@ def shown(catalog: Path | str) -> dict[str, list[Row]]:
     return {
         "duplicates": duplicates(catalog),
         "documents": query(catalog, "SELECT * FROM documents ORDER BY ALL"),
-        "objects": query(catalog, "SELECT * FROM objects ORDER BY uri"),
-        "overlaps": query(catalog, "SELECT * FROM \"overlaps\" ORDER BY ALL"),
-        "scans": query(catalog, "SELECT * FROM scans ORDER BY sequence"),
+        "objects": query(catalog, "SELECT * EXCLUDE modified_at FROM objects ORDER BY uri"),
+        "overlaps": query(catalog, 'SELECT * FROM "overlaps" ORDER BY ALL'),
+        "scans": query(catalog, "SELECT scan_id, sequence, summary FROM scans ORDER BY sequence"),
     }
 
 
