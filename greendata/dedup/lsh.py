@@ -18,8 +18,8 @@ RECALL_WEIGHTS = (0.05, 0.95)
 
 # datasketch's optimiser with RECALL_WEIGHTS and 128 permutations; a test compares them with it.
 DEFAULT_BANDS = {
-    0.5: (32, 4),
-    0.6: (25, 5),
+    0.5: (26, 3),
+    0.6: (24, 4),
     0.7: (21, 6),
     0.75: (18, 7),
     0.8: (16, 8),

@@ -212,12 +212,13 @@ def _weigh(hashes, n, size, weights, out):
 def _premix(shingles, n, out):
     """Low 32 bits of each shingle through MurmurHash3's finaliser, as datasketch (affine32)."""
     for j in range(n):
+        # numba widens uint32 arithmetic to 64 bits: every step is cut back
         h = uint32(shingles[j])
-        h ^= h >> uint32(16)
-        h *= uint32(0x85EBCA6B)
-        h ^= h >> uint32(13)
-        h *= uint32(0xC2B2AE35)
-        out[j] = h ^ (h >> uint32(16))
+        h = uint32(h ^ (h >> uint32(16)))
+        h = uint32(h * uint32(0x85EBCA6B))
+        h = uint32(h ^ (h >> uint32(13)))
+        h = uint32(h * uint32(0xC2B2AE35))
+        out[j] = uint32(h ^ (h >> uint32(16)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
