@@ -71,7 +71,9 @@ def test_a_scan_that_is_overtaken_sees_the_other_ones_documents(
     commits = _before(monkeypatch, "commit_scan", lambda: run_scan(world / "y", catalog=catalog))
     summary = run_scan(world / "x", catalog=catalog)
     assert len(commits) == 2
-    assert summary.redundant_documents == (3 if not is_new else 2)
+    mine = [row for row in duplicates(catalog) if row[0].startswith(uri(world / "x"))]
+    assert summary.redundant_documents == len(mine) > 0
+    assert any(row[2].startswith(uri(world / "y")) for row in mine)
     _check(world, "x", "y")
 
 
