@@ -370,7 +370,7 @@ class _Scan:
             read_text_bytes=self.read_text_bytes,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             stages=self.progress.seconds(),
-            warnings=tuple(_warnings(resolution)) if resolution else (),
+            warnings=(*_emptiness(found), *(_warnings(resolution) if resolution else ())),
         )
 
     @contextlib.contextmanager
@@ -416,6 +416,12 @@ class _Found:
         return {
             shard.item.object_id for shard in self.changes.to_read if shard.item.uri not in failed
         }
+
+
+def _emptiness(found: _Found) -> Iterator[str]:
+    if not found.uris() and not found.skipped:
+        for uri in found.scope.uris:
+            yield f"{uri}: there is no file with documents here. Check the path, or --format."
 
 
 def _warnings(resolution: Resolution) -> Iterator[str]:

@@ -7,8 +7,8 @@ earlier block by making that block again. Token texts are put together by Arrow'
 result is the text of the documents already, only the offsets are others.
 
 Near-duplicates have ``edits`` tokens replaced, one in each of that many equal stretches. With n
-tokens, shingles of k and e edits, their Jaccard similarity with the original is (s - e k) / (s + e k)
-where s = n - k + 1, as far as edits lie k tokens apart; closer ones share shingles, so it is no less.
+tokens, shingles of k and e edits, the Jaccard similarity with the original is (s - ek) / (s + ek),
+s = n - k + 1, as far as edits lie k tokens apart; closer ones share shingles, so it is no less.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import zstandard
 from numpy.typing import NDArray
 
 Format = Literal["parquet", "jsonl"]
@@ -178,7 +179,7 @@ def _frequent_words(count: int) -> list[str]:
     return (ranked + rest)[:count]
 
 
-def _draw_table(weights: NDArray[np.float64], bits: int) -> Tokens:
+def _draw_table(weights: NDArray[np.floating[Any]], bits: int) -> Tokens:
     """Indices, each as often among 2**bits as its weight asks for."""
     bounds = np.cumsum(weights) / weights.sum()
     places = (np.arange(1 << bits) + 0.5) / (1 << bits)
@@ -387,7 +388,7 @@ def _write_lines(
     """JSON Lines, zstd. The vocabulary has no quote and no backslash: line ends are escaped."""
     del codec
     text_bytes = 0
-    with pa.CompressedOutputStream(path, pa.Codec("zstd", level)) as stream:
+    with zstandard.open(path, "wb", zstandard.ZstdCompressor(level)) as stream:
         for block in blocks:
             escaped = pc.replace_substring(block["text"], "\n", "\\n")
             ids = block["id"].cast(pa.large_string())

@@ -1,4 +1,4 @@
-"""What the benchmarks share: child processes measured by the kernel's accounts, and the JSON document.
+"""What the benchmarks share: measured child processes, and the JSON document.
 
 This module and the benchmarks that measure memory import nothing heavy: on Linux the peak RSS of a
 child starts at what its parent held when it was started.
@@ -27,7 +27,11 @@ MEGABYTE = 10**6
 GIGABYTE = 10**9
 GIBIBYTE = 2**30
 SCHEMA_VERSION = 1
+EXIT_SOME_SKIPPED = 3
 PACKAGES = ("numpy", "numba", "pyarrow", "duckdb", "deltalake", "datasketch")
+
+SCAN_IMPORTS = "import greendata.cli, greendata.jobs.scan"
+"""What a scan loads before its own clock starts."""
 
 
 class BenchmarkError(RuntimeError):
@@ -105,13 +109,21 @@ def greendata(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "greendata", *map(str, arguments)]
 
 
-def scan(data: Path, catalog: Path, *, workers: int) -> tuple[Run, dict[str, Any]]:
+def scan(
+    data: Path, catalog: Path, *, workers: int, may_skip: bool = False
+) -> tuple[Run, dict[str, Any]]:
     """``greendata scan --json`` of a folder: what the kernel counted and what the scan said."""
     finished = run(
-        greendata("scan", data, "--catalog", catalog, "--workers", str(workers), "--json")
+        greendata("scan", data, "--catalog", catalog, "--workers", str(workers), "--json"),
+        accepted=(0, EXIT_SOME_SKIPPED) if may_skip else (0,),
     )
     summary: dict[str, Any] = json.loads(finished.stdout)
     return finished, summary
+
+
+def new_catalog(folder: Path) -> Path:
+    """Where no catalog is yet."""
+    return Path(tempfile.mkdtemp(prefix="catalog-", dir=folder)) / "catalog"
 
 
 def make_corpus(folder: Path, **options: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def reference(shingles: list[int], num_perm: int, seed: int) -> np.ndarray:
     sketch = MinHash(num_perm=num_perm, seed=seed, hashfunc=lambda value: value & 0xFFFFFFFF)
     for shingle in shingles:
         sketch.update(shingle)
-    return sketch.hashvalues
+    return np.asarray(sketch.hashvalues)
 
 
 @settings(max_examples=1500, deadline=None)

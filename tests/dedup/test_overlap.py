@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import duckdb
 import pyarrow as pa
 import pytest
@@ -60,7 +62,7 @@ def found_rows(
 def brute_force(
     documents: list[Document], verified: set[tuple[int, int]], level: Level
 ) -> list[tuple[object, ...]]:
-    side = 0 if level == "dataset" else 1
+    side: Literal[0, 1] = 0 if level == "dataset" else 1
     both = verified | {(b, a) for a, b in verified}
     units = sorted({document[side] for document in documents})
 

@@ -1,4 +1,6 @@
-"""The command line in a process that ends itself: ``python -m tests.jobs.dying_scan POINT COUNT …``.
+"""The command line in a process that ends itself.
+
+``python -m tests.jobs.dying_scan POINT COUNT ARGUMENTS``
 
 POINT is ``module:name`` of a function; its COUNT-th call sends SIGKILL to the process. ``sleep:``
 before it makes every call wait a little instead. Every finished object closes a segment.

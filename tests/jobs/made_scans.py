@@ -100,8 +100,9 @@ def kept_digests(catalog: Path | str) -> list[Row]:
     """Digests of documents that are not redundant, sorted."""
     return query(
         catalog,
-        "SELECT digest_high, digest_low FROM documents d WHERE NOT EXISTS (SELECT 1 FROM duplicates"
-        " WHERE document_uri = d.uri AND document_row = d.row AND kind <> 'candidate') ORDER BY ALL",
+        "SELECT digest_high, digest_low FROM documents d WHERE NOT EXISTS"
+        " (SELECT 1 FROM duplicates WHERE document_uri = d.uri AND document_row = d.row"
+        " AND kind <> 'candidate') ORDER BY ALL",
     )
 
 
