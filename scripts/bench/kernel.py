@@ -1,8 +1,8 @@
 """The fingerprint kernel alone, with the digest beside it, and datasketch on the same documents.
 
-datasketch gets every advantage that its interface has: regular-expression tokens, each 5-gram
-once, hashed to 32 bits by zlib, one ``update_batch`` a document; the ratio is to that. Its rate
-with its default hash stands beside it. One thread, CPU time of that thread.
+datasketch gets regular-expression tokens, each 5-gram once and one ``update_batch`` a document. The
+budget's ratio is to datasketch as it comes, with its default hash (SHA-1); the ratio to a run with
+the much cheaper CRC-32 of zlib as its hash function stands beside it. One thread, CPU time.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def measure_texts(texts: pa.Array, given: Any) -> tuple[dict[str, Any], dict[str
     chosen = order[: int(np.searchsorted(ends, given.peer_megabytes * measure.MEGABYTE)) + 1]
     sample = texts.take(pa.array(chosen))
     documents, sample_bytes = sample.to_pylist(), text_bytes(sample)
-    peer = datasketch_rate(documents, sample_bytes, zlib.crc32)
+    crc32 = datasketch_rate(documents, sample_bytes, zlib.crc32)
     default = datasketch_rate(documents, sample_bytes, sha1_hash32)
     figures = {
         "sketch_megabytes_a_cpu_second": round(kernel, 1),
@@ -167,13 +167,14 @@ def measure_texts(texts: pa.Array, given: Any) -> tuple[dict[str, Any], dict[str
         "fingerprint_megabytes_a_cpu_second": round(both, 1),
         "tokens": int(tokens[tokens > 0].sum()),
         "not_normalised_documents": int((tokens == -2).sum()),
-        "ratio_to_datasketch": round(kernel / peer, 1),
+        "ratio_to_datasketch": round(kernel / default, 1),
+        "ratio_to_datasketch_with_crc32": round(kernel / crc32, 1),
     }
     return figures, {
         "documents": len(sample),
         "text_megabytes": round(sample_bytes / 1e6, 2),
-        "megabytes_a_cpu_second": round(peer, 2),
-        "megabytes_a_cpu_second_default_hash": round(default, 2),
+        "megabytes_a_cpu_second": round(default, 2),
+        "megabytes_a_cpu_second_with_crc32": round(crc32, 2),
     }
 
 
@@ -216,7 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
             "repeats": given.repeats,
         },
         measured=measured,
-        peer={"name": "datasketch", "hash": "zlib.crc32", "default_hash": "sha1", "runs": peers},
+        peer={"name": "datasketch", "hash": "sha1_hash32, its default", "runs": peers},
         budgets=budgets,
     )
     return measure.conclude(result, check=given.check)
