@@ -70,6 +70,7 @@ class Staging:
     def create(cls, root: Path, scan_id: str, depends_on: dict[str, Any]) -> Staging:
         """A new folder, locked by this process."""
         folder = root / scan_id
+        root.mkdir(parents=True, exist_ok=True)
         with _root_lock(root):  # or another scan takes it for a dead one's before it is locked
             (folder / f"scan_id={scan_id}").mkdir(parents=True)
             lock = _try_lock(folder)

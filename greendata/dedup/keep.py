@@ -78,13 +78,15 @@ def decide_kept(
         ledger = Comparisons.concatenate(parts)
         room = min(_MAX_ROUND_PAIRS, len(buckets.members) * max(quota, DATASET_WIDTH))
         table, states = _pair_table(ledger, threshold, room)
+        nominated = []
+        if across:  # first, so that it only ends when no answer it waits for is outstanding
+            nominated = [_nominate_across(buckets, dataset_starts, datasets, table, states, room)]
+            across = len(nominated[0][0]) > 0
         kept_for, better, worse, left_out = _decide(
             buckets, rank_starts, rank_buckets, table, states, quota, room
         )
-        if across:
-            more = _nominate_across(buckets, dataset_starts, datasets, table, states, room)
-            across = len(more[0]) > 0
-            better, worse = np.concatenate([better, more[0]]), np.concatenate([worse, more[1]])
+        nominated.append((better, worse))
+        better, worse = (np.concatenate(side) for side in zip(*nominated, strict=True))
         if len(better) == 0:
             return Decision(kept_for=kept_for, compared=ledger, left_out=left_out, rounds=rounds)
         parts.append(compare(better, worse))

@@ -51,8 +51,11 @@ def choose_banding(threshold: float, num_perm: int) -> Banding:
     else:
         from datasketch import MinHashLSH
 
-        lsh = MinHashLSH(threshold=threshold, num_perm=num_perm, weights=RECALL_WEIGHTS)
-        bands, rows = lsh.b, lsh.r
+        try:
+            lsh = MinHashLSH(threshold=threshold, num_perm=num_perm, weights=RECALL_WEIGHTS)
+            bands, rows = lsh.b, lsh.r
+        except ValueError:  # near 1 its optimum is one band, which it refuses
+            bands, rows = 2, num_perm // 2
     return Banding(bands=bands, rows=rows)
 
 

@@ -135,13 +135,12 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run_cli(
-    *arguments: Path | str, cwd: Path | None = None, **more: str
+    *arguments: Path | str, more: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own."""
     return subprocess.run(
         command(*arguments),
-        cwd=cwd,
-        env=environment(**more),
+        env=environment(**(more or {})),
         capture_output=True,
         text=True,
         errors="surrogateescape",
@@ -149,11 +148,11 @@ def run_cli(
     )
 
 
-def start_cli(*arguments: Path | str, **more: str) -> subprocess.Popen[str]:
+def start_cli(*arguments: Path | str) -> subprocess.Popen[str]:
     """The command line, not waited for."""
     return subprocess.Popen(
         command(*arguments),
-        env=environment(**more),
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -80,8 +80,8 @@ def _scan_and_die(world: Path, point: str, count: int) -> None:
         pytest.param("greendata.jobs.resolve:decide_kept", 1, marks=pytest.mark.slow),
         pytest.param(f"{TABLES}:Catalog.add_files", 1, marks=pytest.mark.slow),
         pytest.param(f"{TABLES}:Catalog.add_files", 2, marks=pytest.mark.slow),
-        (f"{TABLES}:Catalog.add_files", 4),
-        pytest.param(f"{TABLES}:Catalog.commit_scan", 1, marks=pytest.mark.slow),
+        pytest.param(f"{TABLES}:Catalog.add_files", 4, marks=pytest.mark.slow),
+        (f"{TABLES}:Catalog.commit_scan", 1),
     ],
 )
 def test_killed_before_the_commit_the_catalog_shows_what_it_showed(
@@ -136,6 +136,7 @@ def test_next_scan_goes_on_from_finished_objects(world: Path) -> None:
     assert left_over(world / "catalog") == []
 
 
+@pytest.mark.slow
 def test_work_of_two_dead_scans_is_taken_over_by_a_third_that_dies_too(world: Path) -> None:
     _scan_and_die(world, "greendata.jobs.scan:resolve", 1)
     _scan_and_die(world, "greendata.jobs.scan:resolve", 1)
@@ -209,7 +210,14 @@ def test_a_signal_ends_the_scan_with_a_message_and_keeps_what_is_finished(
 ) -> None:
     before = shown(world / "catalog")
     point = "sleep:greendata.jobs.reading:ShardsReader._fingerprint"
-    options = ["--catalog", world / "catalog", "scan", world / "data", "--workers", "1"]
+    options: list[Path | str] = [
+        "--catalog",
+        world / "catalog",
+        "scan",
+        world / "data",
+        "--workers",
+        "1",
+    ]
     child = subprocess.Popen(
         _dying(point, 5, *options), env=environment(), stderr=subprocess.PIPE, text=True
     )
@@ -256,7 +264,13 @@ def crashing(tmp_path: Path) -> dict[str, str]:
 def _crash_twice(tmp_path: Path, environment: dict[str, str]) -> None:
     for _ in range(2):
         done = run_cli(
-            "--catalog", tmp_path / "c", "scan", tmp_path / "data", "--workers", "2", **environment
+            "--catalog",
+            tmp_path / "c",
+            "scan",
+            tmp_path / "data",
+            "--workers",
+            "2",
+            more=environment,
         )
         assert done.returncode == -signal.SIGSEGV
 
@@ -266,7 +280,7 @@ def test_an_object_that_kills_its_reader_is_read_in_a_child_after_two_crashes(
     tmp_path: Path, crashing: dict[str, str]
 ) -> None:
     _crash_twice(tmp_path, crashing)
-    done = run_cli("--catalog", tmp_path / "c", "scan", tmp_path / "data", **crashing)
+    done = run_cli("--catalog", tmp_path / "c", "scan", tmp_path / "data", more=crashing)
     assert done.returncode == 0
     assert f"{uri(tmp_path / 'data' / 'bad.parquet')}: the process died twice" in done.stderr
     run_scan(tmp_path / "data", catalog=tmp_path / "clean")
@@ -279,7 +293,7 @@ def test_an_object_that_kills_the_child_too_is_skipped_by_name_from_then_on(
     crashing["CHILD_DIES"] = "yes"
     _crash_twice(tmp_path, crashing)
     for _ in range(2):
-        done = run_cli("--catalog", tmp_path / "c", "scan", tmp_path / "data", **crashing)
+        done = run_cli("--catalog", tmp_path / "c", "scan", tmp_path / "data", more=crashing)
         assert done.returncode == 3
         assert "bad.parquet: crashed: its reader died (signal 11)" in done.stdout
     rows = query(tmp_path / "c", "SELECT uri, reason FROM objects WHERE status = 'skipped'")

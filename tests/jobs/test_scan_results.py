@@ -61,7 +61,7 @@ def corpus(seed: int, count: int = 60) -> list[str]:
 
 def _documents(data: Path, texts: list[str], shards: int) -> dict[tuple[str, int], str]:
     """Write the texts over some shards of both formats; where each stands."""
-    places = {}
+    places: dict[tuple[str, int], str] = {}
     for number in range(shards):
         part = texts[number::shards]
         name = f"{number}.jsonl" if number % 2 else f"{number}.parquet"
