@@ -117,25 +117,21 @@ class ShardsReader:
             The objects that could not be read, by URI.
         """
         self._items.extend(items)
-        writer = threading.Thread(target=self._write_results, name="writer")
-        workers = [
-            threading.Thread(target=self._work, args=(number,), name=f"reader-{number}")
-            for number in range(self._workers)
-        ]
-        for thread in [writer, *workers]:
-            thread.start()
+        ended: list[threading.Event] = []
+        written = threading.Event()
         try:
-            for thread in workers:
-                while thread.is_alive():
-                    thread.join(_POLL_SECONDS)
+            _start("writer", written, self._write_results)
+            for number in range(self._workers):
+                ended.append(threading.Event())
+                _start(f"reader-{number}", ended[-1], self._work, number)
+            _wait(ended)
         except BaseException:
             self._stop.set()
             raise
         finally:
-            for thread in workers:
-                thread.join()
+            _wait(ended)
             self._results.put(None)
-            writer.join()
+            _wait([written])
         if self._failure is not None:
             raise self._failure
         return sorted(self._skipped, key=lambda skipped: skipped.uri)
@@ -299,6 +295,30 @@ class ShardsReader:
         with self._lock:
             self._failure = self._failure or error
         self._stop.set()
+
+
+def _start(name: str, ended: threading.Event, work: Callable[..., None], *arguments: int) -> None:
+    """Run ``work`` on a thread; ``ended`` is set when it is over, well or not."""
+
+    def run() -> None:
+        try:
+            work(*arguments)
+        finally:
+            ended.set()
+
+    try:
+        threading.Thread(target=run, name=name).start()
+    except RuntimeError:  # no more threads: nobody may wait for this one
+        ended.set()
+        raise
+
+
+def _wait(events: Iterable[threading.Event]) -> None:
+    """Wait for all of them. ``Thread.join`` would not do: before Python 3.13 one that a signal
+    interrupts takes its thread for ended while it still runs (bpo-45274)."""
+    for event in events:
+        while not event.wait(_POLL_SECONDS):
+            pass
 
 
 def document_rows(

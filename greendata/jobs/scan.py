@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import resource
 import threading
 import time
@@ -368,7 +369,7 @@ class _Scan:
             startup_seconds=self.startup.wall,
             startup_cpu_seconds=self.startup.cpu,
             read_text_bytes=self.read_text_bytes,
-            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_rss_bytes=_peak_rss_bytes(),
             stages=self.progress.seconds(),
             warnings=(*_emptiness(found), *(_warnings(resolution) if resolution else ())),
         )
@@ -416,6 +417,15 @@ class _Found:
         return {
             shard.item.object_id for shard in self.changes.to_read if shard.item.uri not in failed
         }
+
+
+def _peak_rss_bytes() -> int:
+    """Most memory this process had; ru_maxrss alone begins with that of the process before exec."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+        if found:
+            return int(found[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _emptiness(found: _Found) -> Iterator[str]:

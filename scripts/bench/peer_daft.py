@@ -7,7 +7,9 @@ Daft's own function, and bands by explode and group-by. Candidates are not verif
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
+import os
 import resource
 import sys
 import time
@@ -26,7 +28,7 @@ def cpu_seconds() -> float:
 
 
 def candidates(daft: Any, files: list[str]) -> tuple[int, int]:
-    """Buckets with more than one document, and the candidate pairs in them."""
+    """How many buckets hold several documents, and the distinct candidate pairs in them."""
     functions = importlib.import_module("daft.functions")
     column = daft.col
     words = functions.regexp_replace(column("text").lower(), r"[^\p{L}\p{N}]+", " ")
@@ -35,11 +37,15 @@ def candidates(daft: Any, files: list[str]) -> tuple[int, int]:
     )
     bands = functions.chunk(hashes.cast(daft.DataType.list(daft.DataType.uint32())), ROWS_PER_BAND)
     numbers = daft.lit(list(range(BANDS)))
-    rows = daft.read_parquet(files).select(column("id"), bands.alias("band"))
-    rows = rows.with_column("number", numbers).explode("band", "number")
-    buckets = rows.groupby("number", "band").agg(column("id").count().alias("documents"))
-    sizes = buckets.where(column("documents") > 1).to_pydict()["documents"]
-    return len(sizes), sum(size * (size - 1) // 2 for size in sizes)
+    rows = daft.read_parquet(files)
+    if "id" not in rows.column_names:
+        rows = rows.with_column("id", functions.monotonically_increasing_id())
+    rows = rows.select(column("id"), bands.alias("band")).with_column("number", numbers)
+    members = column("id").list_agg().alias("members")
+    buckets = rows.explode("band", "number").groupby("number", "band").agg(members)
+    groups = buckets.where(column("members").list_count() > 1).to_pydict()["members"]
+    pairs = {pair for group in groups for pair in itertools.combinations(sorted(group), 2)}
+    return len(groups), len(pairs)
 
 
 def main(files: list[str]) -> int:
@@ -54,12 +60,12 @@ def main(files: list[str]) -> int:
         "import_cpu_seconds": round(imported_cpu, 3),
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "buckets": buckets,
-        "pairs_in_buckets": pairs,
+        "candidate_pairs": pairs,
         "version": daft.__version__,
     }
-    print(json.dumps(document))
+    print(json.dumps(document), flush=True)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    os._exit(main(sys.argv[1:]))  # Daft 0.7.26 at times aborts while the interpreter is torn down

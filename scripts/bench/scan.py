@@ -23,12 +23,12 @@ from scripts.bench import measure
 DAFT = "daft==0.7.26"
 """What the peer's environment gets; the newest that installs where this one is not offered."""
 
-LEAST_MEGABYTES_A_CPU_SECOND = {4096: 80.0, 1024: 50.0}
+LEAST_MEGABYTES_A_CPU_SECOND = {"4096": 80.0, "1024": 50.0}
 LEAST_RATIO = 3.0
 """ARCHITECTURE.md, section 8."""
 
 NOTES = (
-    "Daft prints candidate pairs and does not verify them.",
+    "Daft makes distinct candidate pairs and does not verify them.",
     "greendata verifies every pair, counts overlaps and commits, within its time.",
     "Daft's time begins after its imports, greendata's after its start-up.",
 )
@@ -126,33 +126,34 @@ def measure_daft(python: Path, data: Path, repeats: int) -> dict[str, Any]:
     return best
 
 
-def measure_size(
-    folder: Path, mean_bytes: int, given: Any, daft: Path | None
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, dict[str, Any]]:
-    """Data, greendata's figures, Daft's and the budgets for one mean document size."""
-    data = folder / f"mean-{mean_bytes}"
-    made = measure.make_corpus(data, megabytes=given.megabytes, mean_bytes=mean_bytes)
+def measure_corpus(
+    data: Path, name: str, given: Any, daft: Path | None
+) -> tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]:
+    """greendata's figures, Daft's and the budgets for a folder of Parquet files."""
     ours = measure_greendata(data, given.workers, given.repeats)
     budgets = {}
     rate = ours["megabytes_a_cpu_second"]
-    if mean_bytes in LEAST_MEGABYTES_A_CPU_SECOND:
-        least = LEAST_MEGABYTES_A_CPU_SECOND[mean_bytes]
-        budgets[f"megabytes_a_cpu_second_at_{mean_bytes}"] = measure.at_least(rate, least)
+    if name in LEAST_MEGABYTES_A_CPU_SECOND:
+        least = LEAST_MEGABYTES_A_CPU_SECOND[name]
+        budgets[f"megabytes_a_cpu_second_at_{name}"] = measure.at_least(rate, least)
     peer = None
     if daft is not None:
         peer = measure_daft(daft, data, given.repeats)
-        theirs = megabytes_a_second(made["text_bytes"], peer["cpu_seconds"])
+        theirs = megabytes_a_second(ours["text_bytes"], peer["cpu_seconds"])
         peer["megabytes_a_cpu_second"] = round(theirs, 2)
         ours["ratio_to_daft"] = round(rate / theirs, 2)
-        budgets[f"ratio_to_daft_at_{mean_bytes}"] = measure.at_least(rate / theirs, LEAST_RATIO)
-    return made, ours, peer, budgets
+        budgets[f"ratio_to_daft_at_{name}"] = measure.at_least(rate / theirs, LEAST_RATIO)
+    return ours, peer, budgets
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
     parser = measure.parser("Speed of a scan, beside Daft on the same files.")
     parser.add_argument("--megabytes", type=float, default=500, help="of text, for each size")
-    parser.add_argument("--mean-bytes", type=int, nargs="+", default=[4096, 1024])
+    parser.add_argument("--mean-bytes", type=int, nargs="*", default=[4096, 1024])
+    parser.add_argument(
+        "--data", type=Path, nargs="*", default=[], help="folders of Parquet files, measured too"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=2, help="of which the best counts")
     parser.add_argument("--peer-venv", type=Path, help="environment with Daft; made when missing")
@@ -162,11 +163,14 @@ def main(arguments: list[str] | None = None) -> int:
         daft, version = prepare_daft(given.peer_venv.absolute())
     data, measured, peers, budgets = {}, {}, {}, {}
     with measure.working_folder(given.folder) as folder:
-        for mean_bytes in given.mean_bytes:
-            name = str(mean_bytes)
-            data[name], measured[name], peers[name], found = measure_size(
-                folder, mean_bytes, given, daft
-            )
+        folders = {str(size): folder / f"mean-{size}" for size in given.mean_bytes}
+        for name, target in folders.items():
+            data[name] = measure.make_corpus(target, megabytes=given.megabytes, mean_bytes=name)
+        for target in given.data:
+            data[target.name] = {"made_by": "given files"}
+            folders[target.name] = target
+        for name, target in folders.items():
+            measured[name], peers[name], found = measure_corpus(target, name, given, daft)
             budgets.update(found)
     result = measure.document(
         "scan",

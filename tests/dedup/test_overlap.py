@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal
 
 import duckdb
@@ -21,10 +22,14 @@ DOCUMENTS = st.lists(
 VERIFIED = st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)).filter(lambda p: p[0] < p[1]))
 
 
+@cache
+def connection() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
+
+
 def found_rows(
     documents: list[Document], verified: set[tuple[int, int]], level: Level
 ) -> tuple[list[tuple[object, ...]], int]:
-    connection = duckdb.connect()
     docs = pa.table(
         {
             "dataset": pa.array([d for d, _, _ in documents], pa.string()),
@@ -47,15 +52,15 @@ def found_rows(
     )
     empty = SCHEMAS["overlaps"].empty_table()
     for name, rows in (("documents", docs), ("verified", pairs), ("overlap_rows", empty)):
-        connection.register("rows", rows)
-        connection.execute(f"CREATE TABLE {name} AS SELECT * FROM rows")
-    connection.execute(
-        "CREATE TABLE shared_texts AS SELECT digest_high, digest_low FROM documents GROUP BY ALL"
-        " HAVING count(*) > 1 UNION SELECT a_digest_high, a_digest_low FROM verified"
+        connection().register("rows", rows)
+        connection().execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM rows")
+    connection().execute(
+        "CREATE OR REPLACE TABLE shared_texts AS SELECT digest_high, digest_low FROM documents"
+        " GROUP BY ALL HAVING count(*) > 1 UNION SELECT a_digest_high, a_digest_low FROM verified"
         " UNION SELECT b_digest_high, b_digest_low FROM verified"
     )
-    crowded = load_overlaps(connection, level)
-    rows = connection.execute("SELECT * FROM overlap_rows ORDER BY a, b").fetchall()
+    crowded = load_overlaps(connection(), level)
+    rows = connection().execute("SELECT * FROM overlap_rows ORDER BY a, b").fetchall()
     return rows, crowded
 
 

@@ -225,5 +225,6 @@ def test_processes_on_overlapping_folders_land_and_agree(world: Path) -> None:
             start_cli("--catalog", catalog, "scan", world / "x", world / folder)
             for folder in ("y", "y", "x")
         ]
-        assert [child.wait(120) for child in children] == [0, 0, 0]
+        ends = [(child.communicate(timeout=120)[1], child.returncode) for child in children]
+        assert [code for _, code in ends] == [0, 0, 0], ends
         _check(world, "x", "y", catalog=f"catalog{attempt}")

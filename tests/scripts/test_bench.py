@@ -118,7 +118,7 @@ def test_scan_with_daft_when_it_is_installed(tmp_path: Path) -> None:
     arguments = [*TINY["scan"], "--folder", str(tmp_path), "--peer-venv", environment]
     result = run("scan", *arguments)
     assert result["peer"]["is_measured"]
-    assert result["peer"]["runs"]["1024"]["pairs_in_buckets"] > 0
+    assert result["peer"]["runs"]["1024"]["candidate_pairs"] > 0
     assert "ratio_to_daft_at_1024" in result["budgets"]
 
 
