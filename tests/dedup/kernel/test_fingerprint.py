@@ -15,6 +15,7 @@ from greendata.dedup.tokens import tokens
 from greendata.dedup.verify import shingle_sets
 from tests.dedup.parameters import parameters
 from tests.dedup.reference import (
+    is_known,
     reference_keys,
     reference_shingles,
     reference_signature,
@@ -65,10 +66,18 @@ def test_kernel_sees_the_tokens_of_any_text(text: str, size: int) -> None:
 @settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_fingerprint_does_not_depend_on_the_normal_form(text: str) -> None:
-    forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]  # type: ignore[arg-type]
+    text = "".join(filter(is_known, text))  # a newer Python takes more characters apart
+    forms = [unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)]
     counts, keys = counts_and_keys(text, *forms)
     assert counts == counts[:1] * 3
     assert keys == keys[:1] * 3
+
+
+# marks that compose with nothing: only their order can be wrong
+@settings(max_examples=300, deadline=None)
+@given(st.text("ab é\u0315\u0316\u0321\u0335\u0591\u05b0\u064b\u0651", max_size=12))
+def test_marks_in_any_order_are_put_into_the_canonical_one(text: str) -> None:
+    assert shingles(text, 32) == reference_shingles(reference_tokens(text), 32)
 
 
 @pytest.mark.parametrize("character", ["é", "东", "ก", "\u0301", "İ", "😀", "\0", "Ⱥ", "\u00a0"])
@@ -139,10 +148,10 @@ def test_bytes_that_are_not_utf8_are_named_so(bad: bytes) -> None:
 @pytest.mark.parametrize("start", [0, 1, 29, 30, 31, 32])
 def test_a_text_cut_anywhere_is_utf8_only_between_code_points(start: int) -> None:
     whole = b"x" * start + "aé东😀 e\u0301z".encode()
-    pieces = [whole[:cut] for cut in range(len(whole) + 1)]
-    counts, _ = counts_and_keys(*pieces)
-    for piece, count in zip(pieces, counts, strict=True):
-        assert (count == -1) == (not is_utf8(piece))
+    for cut in range(len(whole) + 1):
+        pieces = [whole[:cut], whole[cut:]]  # one right behind the other, so that they would fit
+        counts, _ = counts_and_keys(*pieces)
+        assert [count == -1 for count in counts] == [not is_utf8(piece) for piece in pieces]
 
 
 def is_utf8(raw: bytes) -> bool:
