@@ -29,10 +29,12 @@ from greendata.stores.local import path_to_uri
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
+    from deltalake.transaction import AddAction, RemoveAction
 
 FORMAT_VERSION = 1
 _MARKER = "catalog.json"
 _PARTITION = "scan_id"
+_APPEND_TRIES = 20
 _UNFIT_NAME = re.compile(r"[\[\]^|\\\x00-\x1f\x7f\ud800-\udfff]|%[0-9A-Fa-f]{2}")
 
 
@@ -199,7 +201,7 @@ class Catalog:
 
     def add_files(self, name: str, scan_id: str, paths: Sequence[Path]) -> None:
         """Commit Parquet files that lie in the table's folder already."""
-        from deltalake.transaction import AddAction, RemoveAction
+        from deltalake.transaction import AddAction
 
         if not paths:
             return
@@ -215,10 +217,27 @@ class Catalog:
             for path in paths
         ]
         with _translated(self.path):
+            self._append(name, actions)
+
+    def _append(self, name: str, actions: list[AddAction | RemoveAction]) -> None:
+        """Add files whatever was committed meanwhile.
+
+        deltalake refuses an append that a deletion came before, as if it had read what was deleted
+        (another scan drops old results); from the table's new version it is accepted.
+        """
+        from deltalake.exceptions import CommitFailedError
+
+        for tries_left in reversed(range(_APPEND_TRIES)):
             table = self._open(name)
-            table.create_write_transaction(
-                actions, mode="append", schema=table.schema(), partition_by=[_PARTITION]
-            )
+            try:
+                table.create_write_transaction(
+                    actions, mode="append", schema=table.schema(), partition_by=[_PARTITION]
+                )
+            except CommitFailedError:
+                if tries_left == 0:
+                    raise
+            else:
+                return
 
     def adopt_files(self, name: str, scan_id: str, paths: Sequence[Path]) -> None:
         """Add files from another folder of this file system; their first names stay valid."""

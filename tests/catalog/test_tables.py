@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 
 from greendata.catalog.schemas import SCHEMAS
 from greendata.catalog.tables import Catalog, Snapshot
@@ -165,3 +166,23 @@ def test_drop_results_leaves_scans_at_work_and_later_ones_alone(catalog: Catalog
     commit(catalog, "two")
     catalog.drop_results_before("one.0")
     assert _held(catalog) == {"two.0", "three.0"}
+
+
+def test_rows_are_added_while_another_scan_drops_old_ones(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.check_writable()
+    commit(catalog, "one")
+    _results(catalog, "dead.0")
+    opened = Catalog._open
+    drops = iter([True])
+
+    def open_and_drop(self: Catalog, name: str, version: int | None = None) -> DeltaTable:
+        table = opened(self, name, version)
+        if next(drops, False):
+            opened(self, name).delete("scan_id = 'dead.0'")
+        return table
+
+    monkeypatch.setattr(Catalog, "_open", open_and_drop)
+    _results(catalog, "two.0")
+    assert _held(catalog) == {"two.0"}
