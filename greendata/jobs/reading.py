@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from greendata.dedup.fingerprint import Fingerprinter
+    from greendata.jobs.textcache import TextCache
     from greendata.progress import Progress
     from greendata.shards.choosing import ChosenShard
     from greendata.stores.base import Store
@@ -92,6 +93,7 @@ class ShardsReader:
         options: ReadOptions,
         fingerprinter: Fingerprinter,
         staging: Staging,
+        texts: TextCache,
         workers: int,
         progress: Progress,
     ) -> None:
@@ -99,6 +101,7 @@ class ShardsReader:
         self._options = options
         self._fingerprinter = fingerprinter
         self._staging = staging
+        self._texts = texts
         self._workers = workers
         self._progress = progress
         self._skipped: list[SkippedObject] = []
@@ -223,6 +226,7 @@ class ShardsReader:
             rows = self._fingerprint(reading, batch)
             self._progress.advance(batch.source_bytes)
             if rows is not None:
+                self._texts.keep(reading.item.object_id, batch)
                 self._results.put((reading, rows))
 
     def _fingerprint(self, reading: _Reading, batch: TextBatch) -> pa.RecordBatch | None:

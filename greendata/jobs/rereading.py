@@ -1,4 +1,4 @@
-"""Reading chosen documents back from their objects, for verification."""
+"""Reading chosen documents again, for verification: from memory, else from their objects."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from greendata.dedup.verify import Consume
+    from greendata.jobs.textcache import TextCache
     from greendata.progress import Progress
     from greendata.stores.base import Store
 
@@ -81,6 +82,7 @@ class TextReader:
         *,
         store: Store,
         objects: dict[int, KnownObject],
+        texts: TextCache,
         orders: NDArray[np.int64],
         rows: NDArray[np.int64],
         row_groups: NDArray[np.int64],
@@ -89,6 +91,7 @@ class TextReader:
     ) -> None:
         self._store = store
         self._objects = objects
+        self._texts = texts
         self._orders, self._rows, self._row_groups = orders, rows, row_groups
         self._workers = workers
         self._progress = progress
@@ -114,10 +117,15 @@ class TextReader:
                 )
 
     def _read(self, task: _Task, consume: Consume) -> None:
-        known = task.known
+        known, is_left = task.known, np.ones(len(task.rows), np.bool_)
+        for batch in self._texts.find(known.item.object_id, task.rows):
+            is_left[np.searchsorted(task.rows, batch.rows)] = False
+            self._hand_over(task, batch, consume)
+        if not is_left.any():
+            return
         try:
             shard = open_shard(self._store, known.item, known.options, known.format, known.codec)
-            for batch in shard.read_rows(task.rows, task.row_groups):
+            for batch in shard.read_rows(task.rows[is_left], task.row_groups[is_left]):
                 self._hand_over(task, batch, consume)
         except GreendataError as error:
             self.unreadable[known.item.uri] = error.message

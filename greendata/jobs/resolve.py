@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
+    from greendata.jobs.textcache import TextCache
     from greendata.model import FingerprintParameters
     from greendata.progress import Progress
     from greendata.stores.base import Store
@@ -64,6 +65,7 @@ class ResolveSettings:
     workers: int
     filter_bytes: int
     spill_folder: Path
+    texts: TextCache
 
 
 def resolve(
@@ -207,6 +209,7 @@ def _decide(
     reader = TextReader(
         store=store,
         objects=known_objects(connection),
+        texts=settings.texts,
         orders=np.asarray(places["object_order"], np.int64),
         rows=np.asarray(places["row"], np.int64),
         row_groups=np.asarray(places["row_group"], np.int64),

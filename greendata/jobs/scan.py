@@ -34,9 +34,10 @@ from greendata.jobs.resolve import ResolveSettings, resolve, write_result
 from greendata.jobs.results import catalog_path
 from greendata.jobs.scope import Scope, list_scope
 from greendata.jobs.summarise import count_datasets, load_scope
+from greendata.jobs.textcache import TextCache
 from greendata.model import ScanSummary, SkippedDocument, SkippedObject
 from greendata.progress import TimedProgress
-from greendata.sql import open_duckdb, query_errors
+from greendata.sql import load_duckdb, open_duckdb, query_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,10 +89,11 @@ class _Scan:
     """One scan, step by step; the state is what several steps need."""
 
     def __init__(self, request: ScanRequest, progress: Progress, now: datetime) -> None:
+        self.started = _Moment.now()
         from greendata.catalog.tables import Catalog
         from greendata.stores.local import LocalStore
 
-        self.started = _Moment.now()
+        load_duckdb()
         self.request, self.now = request, now
         self.progress = TimedProgress(progress)
         self.scan_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
@@ -102,6 +104,7 @@ class _Scan:
         self.parameters = fingerprint_parameters(request, self.base)
         self.options = options_key(request.read_options)
         self.examples: list[SkippedDocument] = []
+        self.texts = TextCache(request.memory_bytes // 8)
         self.read_text_bytes = 0
         self.startup = _Moment.now() - self.started
 
@@ -191,6 +194,7 @@ class _Scan:
             options=self.request.read_options,
             fingerprinter=Fingerprinter(self.parameters),
             staging=staging,
+            texts=self.texts,
             workers=self.request.worker_count,
             progress=self.progress,
         )
@@ -282,6 +286,7 @@ class _Scan:
             workers=self.request.worker_count,
             filter_bytes=self.request.memory_bytes // 8,
             spill_folder=staging.folder,
+            texts=self.texts,
         )
         resolution = resolve(connection, self.store, settings, self.progress)
         pairs = staging.folder / f"pairs-{len(found.pairs)}.parquet"

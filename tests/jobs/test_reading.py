@@ -14,6 +14,7 @@ from greendata.dedup.fingerprint import Fingerprinter
 from greendata.jobs import reading
 from greendata.jobs.reading import MAX_CRASHES, ShardsReader
 from greendata.jobs.request import fingerprint_parameters
+from greendata.jobs.textcache import TextCache
 from greendata.model import SkipReason
 from greendata.progress import Progress
 from greendata.shards.base import ReadOptions, TextBatch
@@ -48,6 +49,7 @@ def reader(staging: Staging, progress: Progress | None = None, workers: int = 2)
         options=ReadOptions(),
         fingerprinter=Fingerprinter(parameters),
         staging=staging,
+        texts=TextCache(0),
         workers=workers,
         progress=progress or Progress(),
     )

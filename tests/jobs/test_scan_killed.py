@@ -236,6 +236,29 @@ def test_a_signal_ends_the_scan_with_a_message_and_keeps_what_is_finished(
     _check_recovery(world)
 
 
+def test_a_second_ctrl_c_ends_the_scan_at_once(world: Path) -> None:
+    point = "sleep:greendata.jobs.reading:ShardsReader._fingerprint"
+    arguments: list[Path | str] = ["--catalog", world / "catalog", "scan", world / "data"]
+    with subprocess.Popen(
+        _dying(point, 10, *arguments, "--workers", "1"),
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        try:
+            _wait_for(lambda: list((world / "catalog" / "scans").glob("*/finished-*.json")))
+            child.send_signal(signal.SIGINT)
+            time.sleep(0.3)  # less than a batch takes, which is waited for
+            child.send_signal(signal.SIGINT)
+            _, told = child.communicate(timeout=30)
+        finally:
+            child.kill()
+    assert child.returncode == 130
+    assert "goes on from" in told
+    again = run_cli("--catalog", world / "catalog", "scan", world / "data")
+    assert "Going on from" in again.stderr
+
+
 CRASHING = """
 import os, signal, threading
 from greendata.shards import parquet
