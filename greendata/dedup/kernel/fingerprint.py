@@ -17,7 +17,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint8, uint32, uint64
 
-from greendata.dedup.kernel.intrinsics import count_trailing_zeros, load64
+from greendata.dedup.kernel.intrinsics import (
+    BLOCK_BYTES,
+    count_trailing_zeros,
+    load64,
+    lower_words,
+    nonzero_bytes,
+)
 
 INVALID_UTF8 = -1
 """Token count of a text that is not UTF-8."""
@@ -30,7 +36,7 @@ CHUNK_TOKENS = 1024
 
 MAX_SHINGLE_SIZE = 32
 
-PADDING_BYTES = 64
+PADDING_BYTES = 128
 """What a text scratch buffer needs beyond twice the largest document."""
 
 
@@ -93,25 +99,21 @@ def _normalise(data, lo, hi, index, entries, is_nfc, out):
 
     A negative result is INVALID_UTF8 or NOT_NORMALISED. ``out`` has 2 x (hi - lo) + PADDING_BYTES.
     """
-    base = uint64(data.ctypes.data)
-    highs = uint64(0x8080808080808080)
+    base, target = uint64(data.ctypes.data), uint64(out.ctypes.data)
     i, o, inside, combining = lo, np.int64(0), np.int64(0), np.int64(0)
     while i < hi:
-        if i + 32 <= hi:
-            x = load64(base, i) | load64(base, i + 8) | load64(base, i + 16) | load64(base, i + 24)
-            if x & highs == 0:
-                if inside == 3:
+        if i + BLOCK_BYTES <= hi:
+            cut = np.int64(inside == 3)
+            if lower_words(base + uint64(i), target + uint64(o + cut)):
+                if cut:
                     out[o] = 0
-                    o += 1
-                for j in range(32):
-                    out[o + j] = _lower_ascii(data[i + j])
-                i += 32
-                o += 32
+                i += BLOCK_BYTES
+                o += BLOCK_BYTES + cut
                 inside = np.int64(out[o - 1] != 0)
                 combining = 0
                 continue
         # at most one stretch of the same length, code point by code point, before looking again
-        stop = min(i + 32, hi)
+        stop = min(i + BLOCK_BYTES, hi)
         while i < stop:
             if data[i] < 0x80:
                 c = _lower_ascii(data[i])
@@ -148,7 +150,7 @@ def _normalise(data, lo, hi, index, entries, is_nfc, out):
                 delta = np.int64(np.int32(entry) >> 12)
                 o = _encode(point + delta, out, o)
                 inside = kind
-    for j in range(16):
+    for j in range(64):
         out[o + j] = 0
     return o
 
@@ -157,27 +159,30 @@ def _normalise(data, lo, hi, index, entries, is_nfc, out):
 def _words(text, start, n, hashes, m, limit):
     """64-bit hashes of the words of text[start:n] into hashes[m:limit]; gives next start and m."""
     base = uint64(text.ctypes.data)
-    ones, highs = uint64(0x0101010101010101), uint64(0x8080808080808080)
-    i = start
+    block = start
+    bits = nonzero_bytes(base + uint64(block))
     while True:
-        while i < n and text[i] == 0:
-            i += 1
-        if i >= n or m >= limit:
-            return i, m
+        while bits == 0 and block < n:
+            block += 64
+            bits = nonzero_bytes(base + uint64(block)) if block < n else uint64(0)
+        first = count_trailing_zeros(bits)
+        if bits == 0 or m >= limit:
+            return min(block + first, n), m
+        # the word's last bit is below the lowest zero above its first
+        i, end = block + first, first + count_trailing_zeros(~(bits >> uint64(first)))
+        while end == 64:
+            block += 64
+            bits = nonzero_bytes(base + uint64(block))
+            end = count_trailing_zeros(~bits)
+        bits &= ~uint64(0) << uint64(end)
+        end += block
         h = uint64(0x9E3779B97F4A7C15)
-        while True:
-            x = load64(base, i)
-            zero = (x - ones) & ~x & highs
-            if zero:
-                bits = count_trailing_zeros(zero) & np.int64(56)
-                h = (h ^ (x & ((uint64(1) << uint64(bits)) - uint64(1)))) * uint64(
-                    0xFF51AFD7ED558CCD
-                )
-                i += bits >> 3
-                break
-            h = (h ^ x) * uint64(0xFF51AFD7ED558CCD)
+        while end - i >= 8:
+            h = (h ^ load64(base, i)) * uint64(0xFF51AFD7ED558CCD)
             h ^= h >> uint64(32)
             i += 8
+        rest = load64(base, i) & ((uint64(1) << uint64(8 * (end - i))) - uint64(1))
+        h = (h ^ rest) * uint64(0xFF51AFD7ED558CCD)
         hashes[m] = h ^ (h >> uint64(31))
         m += 1
 

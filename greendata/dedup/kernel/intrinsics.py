@@ -19,13 +19,58 @@ def load64(typingctx, base, offset):
 
 
 @intrinsic
-def count_trailing_zeros(typingctx, value):
-    """Number of zero bits below the lowest one bit; undefined for zero."""
+def nonzero_bytes(typingctx, address):
+    """One bit for each of the 64 bytes at an address, the first byte's lowest: set if not zero."""
 
     def codegen(context, builder, signature, args):
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        kind = ir.VectorType(ir.IntType(8), 64)
+        found = builder.load(builder.inttoptr(args[0], kind.as_pointer()), align=1)
+        is_set = builder.icmp_unsigned("!=", found, ir.Constant(kind, [0] * 64))
+        return builder.bitcast(is_set, ir.IntType(64))
+
+    return types.uint64(types.uint64), codegen
+
+
+@intrinsic
+def count_trailing_zeros(typingctx, value):
+    """Number of zero bits below the lowest one bit; 64 for zero."""
+
+    def codegen(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), codegen
+
+
+BLOCK_BYTES = 32
+"""What ``lower_words`` takes at a time."""
+
+
+@intrinsic
+def lower_words(typingctx, source, target):
+    """Copy BLOCK_BYTES of ASCII: letters lower-cased, digits, and zero for everything else.
+
+    Both arguments are addresses. False when a byte is not ASCII: what was written is worthless.
+    """
+
+    def codegen(context, builder, signature, args):
+        kind = ir.VectorType(ir.IntType(8), BLOCK_BYTES)
+
+        def splat(number):
+            return ir.Constant(kind, [number] * BLOCK_BYTES)
+
+        def is_from(characters, first, count):
+            return builder.icmp_unsigned("<", builder.sub(characters, splat(first)), splat(count))
+
+        text = builder.load(builder.inttoptr(args[0], kind.as_pointer()), align=1)
+        low = builder.select(is_from(text, 65, 26), builder.add(text, splat(32)), text)
+        is_word = builder.or_(is_from(low, 97, 26), is_from(low, 48, 10))
+        words = builder.select(is_word, low, splat(0))
+        builder.store(words, builder.inttoptr(args[1], kind.as_pointer()), align=1)
+        foreign = builder.icmp_signed("<", text, splat(0))
+        mask = builder.bitcast(foreign, ir.IntType(BLOCK_BYTES))
+        return builder.icmp_unsigned("==", mask, ir.Constant(ir.IntType(BLOCK_BYTES), 0))
+
+    return types.boolean(types.uint64, types.uint64), codegen
 
 
 LANES = 4
