@@ -58,6 +58,26 @@ class ObjectChangedError(GreendataError):
     exit_code = 30
 
 
+class PreconditionFailedError(ObjectChangedError):
+    """A conditional request was refused: the object is there, is gone, or has another ETag."""
+
+
+class ObjectArchivedError(GreendataError):
+    """The object is in an archive tier, or on its way out of it: it cannot be read now."""
+
+    exit_code = 30
+
+
+class ObjectHeldError(DeniedError):
+    """A hold, a retention time, an immutability policy or a lease forbids the change."""
+
+
+class UnsupportedError(GreendataError):
+    """The store cannot do this, or not safely."""
+
+    exit_code = 33
+
+
 class IntegrityError(GreendataError, ValueError):
     """Bytes are damaged or cut short, or do not decode."""
 

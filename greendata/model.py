@@ -17,6 +17,7 @@ class StoredObject:
     """One stored file as a listing saw it.
 
     ``etag`` changes when the content does; for local files it is made of size, mtime and inode.
+    ``storage_class`` is the provider's word. What a listing does not carry is None.
     """
 
     uri: str
@@ -24,6 +25,13 @@ class StoredObject:
     size_bytes: int
     etag: str
     modified_at: datetime
+    storage_class: str | None = None
+    version_id: str | None = None
+    is_latest: bool = True
+    is_delete_marker: bool = False
+    created_at: datetime | None = None
+    accessed_at: datetime | None = None
+    tier_changed_at: datetime | None = None
 
     @property
     def object_id(self) -> int:

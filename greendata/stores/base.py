@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,23 @@ from greendata.errors import (
     GreendataError,
     ObjectNotFoundError,
     StoreUnreachableError,
+    UnsupportedError,
 )
 from greendata.model import StoredObject
+from greendata.stores.records import (
+    ALWAYS,
+    NOTHING_BESIDE,
+    Capabilities,
+    Condition,
+    ContainerRules,
+    Deleted,
+    ObjectDetails,
+    PendingUpload,
+    Properties,
+    Upload,
+    UploadPart,
+    Written,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,9 +45,16 @@ _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLO
 
 
 class Store(ABC):
-    """Read access to the objects behind one URI scheme."""
+    """The objects behind one URI scheme and account.
+
+    ``store_id`` names endpoint and account. URIs hold keys raw, as the store has them (local ones
+    are percent-encoded ``file://`` URIs). A conditional write that is refused raises
+    PreconditionFailedError and has no effect. Every method may raise DeniedError and
+    StoreUnreachableError, and may be called from several threads.
+    """
 
     store_id: str
+    capabilities: Capabilities = Capabilities()
 
     @abstractmethod
     def expand(self, uri: str) -> tuple[str, ...]:
@@ -71,6 +93,160 @@ class Store(ABC):
             ObjectChangedError: its ETag is not that of ``item``.
             ObjectNotFoundError, DeniedError, StoreUnreachableError.
         """
+
+    def details(self, uri: str, *, version_id: str | None = None) -> ObjectDetails:
+        """Everything the store says about an object, holds and retention among it.
+
+        Raises:
+            ObjectNotFoundError.
+        """
+        raise self._unsupported("tell an object's details", uri)
+
+    def versions(self, uri: str) -> Iterator[StoredObject]:
+        """Current and earlier versions and delete markers at and below ``uri``; newest first a key.
+
+        A store without versions gives its objects.
+        """
+        return self.list(uri)
+
+    def uploads(self, uri: str) -> Iterator[PendingUpload]:
+        """Incomplete multipart uploads at and below ``uri``."""
+        return iter(())
+
+    def read(
+        self,
+        uri: str,
+        *,
+        start: int = 0,
+        size_bytes: int | None = None,
+        etag: str | None = None,
+        version_id: str | None = None,
+    ) -> bytes:
+        """Bytes from ``start``: so many, or up to the end, or fewer where the object ends.
+
+        Raises:
+            PreconditionFailedError: its ETag is not ``etag``.
+            ObjectArchivedError: it must be restored first.
+            ObjectNotFoundError.
+        """
+        raise self._unsupported("read a range", uri)
+
+    def put(
+        self,
+        uri: str,
+        content: bytes,
+        *,
+        condition: Condition = ALWAYS,
+        properties: Properties = NOTHING_BESIDE,
+    ) -> Written:
+        """Write a whole object at once; the store checks the content's checksum where it can.
+
+        Raises:
+            PreconditionFailedError: what is there is not what ``condition`` says.
+            ObjectHeldError: a hold forbids it.
+            IntegrityError: the store received other bytes.
+        """
+        raise self._unsupported("write", uri)
+
+    def start_upload(self, uri: str, properties: Properties = NOTHING_BESIDE) -> Upload:
+        """Begin a multipart upload."""
+        raise self._unsupported("write in parts", uri)
+
+    def put_part(self, upload: Upload, number: int, content: bytes) -> UploadPart:
+        """Send part ``number``, from 1; sending it again replaces it."""
+        raise self._unsupported("write in parts", upload.uri)
+
+    def complete_upload(
+        self, upload: Upload, parts: Sequence[UploadPart], *, condition: Condition = ALWAYS
+    ) -> Written:
+        """Make the parts, in order of their numbers, the object.
+
+        Raises:
+            PreconditionFailedError: of ``condition``; the upload may have to be started anew.
+            ObjectNotFoundError: the upload is not open any more.
+        """
+        raise self._unsupported("write in parts", upload.uri)
+
+    def abort_upload(self, uri: str, upload_id: str) -> None:
+        """Throw an incomplete upload away; one that is gone is no error."""
+        raise self._unsupported("write in parts", uri)
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        source_etag: str | None = None,
+        source_version_id: str | None = None,
+        condition: Condition = ALWAYS,
+        properties: Properties | None = None,
+    ) -> Written:
+        """Copy inside the store, without the bytes coming here; waits until it is done.
+
+        ``properties`` replace the source's; without them all but the storage class are kept.
+
+        Raises:
+            PreconditionFailedError: of the source's ETag or of ``condition``.
+            ObjectArchivedError, ObjectNotFoundError: of the source.
+            UnsupportedError: to another store.
+        """
+        raise self._unsupported("copy", source)
+
+    def set_tier(
+        self,
+        uri: str,
+        storage_class: str,
+        *,
+        etag: str | None = None,
+        version_id: str | None = None,
+    ) -> Written:
+        """Move an object to a storage class, by the provider's word.
+
+        Raises:
+            PreconditionFailedError: its ETag is not ``etag``.
+            ObjectArchivedError: it must be restored first.
+            UnsupportedError: the store has no such class.
+        """
+        raise self._unsupported("change the storage class", uri)
+
+    def restore(
+        self, uri: str, *, days: int, speed: str = "standard", version_id: str | None = None
+    ) -> None:
+        """Ask for an archived object to be readable (S3: for ``days``); asking twice is no error.
+
+        ``speed`` is ``standard``, ``bulk`` or ``expedited`` (Azure: ``high``).
+        """
+        raise self._unsupported("restore", uri)
+
+    def tags(self, uri: str, *, version_id: str | None = None) -> dict[str, str]:
+        """The object's tags."""
+        raise self._unsupported("tag", uri)
+
+    def set_tags(self, uri: str, tags: Mapping[str, str], *, version_id: str | None = None) -> None:
+        """Replace all of the object's tags."""
+        raise self._unsupported("tag", uri)
+
+    def set_hold(self, uri: str, *, is_held: bool, version_id: str | None = None) -> None:
+        """Put a legal hold on an object, or take it off."""
+        raise self._unsupported("hold", uri)
+
+    def delete(
+        self, uri: str, *, etag: str | None = None, version_id: str | None = None
+    ) -> Deleted:
+        """Delete an object, or exactly one version of it; one that is gone is no error.
+
+        Raises:
+            PreconditionFailedError: its ETag is not ``etag``.
+            ObjectHeldError: a hold, retention or lease forbids it.
+        """
+        raise self._unsupported("delete", uri)
+
+    def rules(self, uri: str) -> ContainerRules:
+        """The rules of the bucket or container that holds ``uri``."""
+        return ContainerRules()
+
+    def _unsupported(self, what: str, uri: str) -> UnsupportedError:
+        return UnsupportedError(f"{uri}: {type(self).__name__} cannot {what}.")
 
     def identity(self, item: StoredObject) -> Hashable:
         """The same for two names of one stored file."""
