@@ -39,7 +39,7 @@ def scan(
     from greendata.jobs.request import ScanRequest
     from greendata.model import Dataset
     from greendata.progress import Progress
-    from greendata.stores.local import normalise_uri
+    from greendata.stores.opening import normalise_uri
 
     named = {name: normalise_uri(uri) for name, uri in (datasets or {}).items()}
     request = ScanRequest(

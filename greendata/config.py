@@ -40,12 +40,39 @@ class DatasetSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """One entry of ``stores``: how URIs that begin with ``match`` are reached.
+
+    Credentials never stand here; they come from the standard chain of each store's SDK.
+
+    Attributes:
+        endpoint: URL of a server that speaks the protocol; None is the provider's own.
+        exclusive_writer: nobody else writes below ``match``, so that races need no precondition.
+        allow_http: plain HTTP to a host that is not this machine.
+    """
+
+    match: str
+    endpoint: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    account: str | None = None
+    path_style: bool = False
+    anonymous: bool = False
+    expected_bucket_owner: str | None = None
+    exclusive_writer: bool = False
+    allow_http: bool = False
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """What ``greendata.yaml`` says; all empty where there is none."""
 
     path: Path | None = None
     catalog: str | None = None
     datasets: tuple[DatasetSettings, ...] = ()
+    stores: tuple[StoreSettings, ...] = ()
 
     def as_datasets(self) -> tuple[Dataset, ...]:
         """The declared datasets as jobs take them."""
@@ -85,6 +112,7 @@ def read_config(path: Path) -> Config:
         path=path,
         catalog=None if catalog is None else _beside(catalog, folder),
         datasets=datasets,
+        stores=tuple(StoreSettings(**entry) for entry in settings["stores"]),
     )
 
 
@@ -158,11 +186,26 @@ def _models() -> dict[str, type[BaseModel]]:
         retention: dict[str, int] | None = None
         manifest: str | None = None
 
+    class StoreEntry(Strict):
+        match: str = Field(pattern=r"^(s3|az)://.+")
+        endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+/?[^\s?#@]*$")
+        region: str | None = None
+        profile: str | None = None
+        account: str | None = None
+        path_style: bool = False
+        anonymous: bool = False
+        expected_bucket_owner: str | None = None
+        exclusive_writer: bool = False
+        allow_http: bool = False
+        connect_timeout_seconds: float = Field(default=10.0, gt=0)
+        read_timeout_seconds: float = Field(default=60.0, gt=0)
+
     class Document(Strict):
         catalog: str | None = Field(default=None, min_length=1)
         datasets: list[DatasetEntry] = Field(default_factory=list)
+        stores: list[StoreEntry] = Field(default_factory=list)
 
-    return {"document": Document, "dataset": DatasetEntry}
+    return {"document": Document, "datasets": DatasetEntry, "stores": StoreEntry}
 
 
 def _plain(value: Any) -> Any:
@@ -195,7 +238,7 @@ def _complaints(path: Path, document: Any, error: ValidationError) -> list[str]:
 
 def _keys(location: Sequence[int | str]) -> list[str]:
     """The keys that are known where ``location`` points."""
-    return list(_models()["dataset" if len(location) > 1 else "document"].model_fields)
+    return list(_models()[str(location[0]) if len(location) > 1 else "document"].model_fields)
 
 
 def _dotted(location: Sequence[int | str]) -> str:

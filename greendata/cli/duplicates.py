@@ -78,10 +78,11 @@ def duplicates(
         kinds=kinds or job.VERIFIED_KINDS,  # type: ignore[arg-type]
         dataset=dataset,
         min_jaccard=min_jaccard,
-        uri_glob=None if uri is None else _uri_pattern(uri),
+        uri_glob=None if uri is None else _uri_pattern(uri, settings),
         limit=limit,
         members=members,
         with_texts=not no_text,
+        stores=settings.config.stores,
     )
     if destination is not None:
         show_export(job.export_duplicates(request, destination), destination, settings)
@@ -91,8 +92,8 @@ def duplicates(
         show_groups(job.find_groups(request))
 
 
-def _uri_pattern(pattern: str) -> str:
+def _uri_pattern(pattern: str, settings: Settings) -> str:
     """A path pattern as one for URIs; a pattern that starts with ``*`` matches anywhere."""
-    from greendata.stores.local import normalise_uri
+    from greendata.stores.opening import normalise_uri
 
-    return pattern if pattern.startswith("*") else normalise_uri(pattern)
+    return pattern if pattern.startswith("*") else normalise_uri(pattern, settings.config.stores)

@@ -140,9 +140,10 @@ def _request(
     if options["whole_rows"] and options["text_column"] is not None:
         raise UsageError("--rows and --text-column exclude each other")
     return ScanRequest(
-        uris=tuple(_uri(path) for path in (*paths, *(path for _, path in named))),
+        uris=tuple(_uri(settings, path) for path in (*paths, *(path for _, path in named))),
         datasets=_datasets(settings, named),
         catalog=settings.catalog,
+        stores=settings.config.stores,
         **options,
     )
 
@@ -155,10 +156,14 @@ def _datasets(settings: Settings, named: tuple[tuple[str, str], ...]) -> tuple[D
     priorities = {entry.name: entry.priority for entry in declared}
     prefixes: dict[str, list[str]] = {}
     for name, path in named:
-        prefixes.setdefault(name, []).append(_uri(path))
+        prefixes.setdefault(name, []).append(_uri(settings, path))
     return (
         *(
-            Dataset(name=d.name, prefixes=tuple(map(_prefix, d.prefixes)), priority=d.priority)
+            Dataset(
+                name=d.name,
+                prefixes=tuple(_uri(settings, prefix) for prefix in d.prefixes),
+                priority=d.priority,
+            )
             for d in declared
         ),
         *(
@@ -168,13 +173,7 @@ def _datasets(settings: Settings, named: tuple[tuple[str, str], ...]) -> tuple[D
     )
 
 
-def _prefix(declared: str) -> str:
-    """A declared prefix; one in a store that is not local is left alone."""
-    is_local = "://" not in declared or declared.startswith("file://")
-    return _uri(declared) if is_local else declared
+def _uri(settings: Settings, path: str) -> str:
+    from greendata.stores.opening import normalise_uri
 
-
-def _uri(path: str) -> str:
-    from greendata.stores.local import normalise_uri
-
-    return normalise_uri(path)
+    return normalise_uri(path, settings.config.stores)

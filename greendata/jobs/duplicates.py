@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from greendata.config import StoreSettings
 from greendata.jobs.difference import Difference, compare_words
 from greendata.jobs.export import ROWS_PER_BATCH, Destination, write_rows
 from greendata.jobs.results import fetch_one, open_catalog
@@ -52,6 +53,7 @@ class DuplicatesRequest:
     limit: int = 10
     members: int = 5
     with_texts: bool = True
+    stores: tuple[StoreSettings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +115,9 @@ def find_groups(request: DuplicatesRequest) -> DuplicateGroups:
         groups = _largest_groups(connection, request)
         if request.with_texts:
             from greendata.jobs.texts import DocumentReader
+            from greendata.stores.opening import Stores
 
-            reader = DocumentReader(connection)
+            reader = DocumentReader(connection, Stores(request.stores))
             groups = [_with_difference(group, reader) for group in groups]
     return DuplicateGroups(
         groups=tuple(groups),

@@ -17,13 +17,15 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from greendata.config import StoreSettings
 from greendata.errors import GreendataError
 from greendata.model import SkipReason, StoredObject
 from greendata.shards.base import ReadOptions, Shard, ShardError, TextBatch, skip_reason
 from greendata.shards.opening import open_shard
-from greendata.stores.local import LocalStore
+from greendata.stores.opening import Stores
 
 _END_SECONDS = 30.0
+_TIMES = ("modified_at", "created_at", "accessed_at", "tier_changed_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,25 +36,33 @@ class IsolatedRead:
     options: ReadOptions
     format: str
     codec: str
+    stores: tuple[StoreSettings, ...] = ()
 
     def to_json(self) -> str:
         """The request as the child reads it."""
         document = asdict(self)
-        document["item"]["modified_at"] = self.item.modified_at.isoformat()
-        return json.dumps(document)
+        return json.dumps(document, default=_time_as_text)
 
     @classmethod
     def from_json(cls, text: str) -> IsolatedRead:
         """The inverse of ``to_json``."""
         document = json.loads(text)
         stored = document["item"]
-        stored["modified_at"] = datetime.fromisoformat(stored["modified_at"])
+        for name in _TIMES:
+            stored[name] = stored[name] and datetime.fromisoformat(stored[name])
         return cls(
             item=StoredObject(**stored),
             options=ReadOptions(**document["options"]),
             format=document["format"],
             codec=document["codec"],
+            stores=tuple(StoreSettings(**entry) for entry in document["stores"]),
         )
+
+
+def _time_as_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
 
 
 def read_isolated(request: IsolatedRead) -> Iterator[TextBatch]:
@@ -138,7 +148,7 @@ def main() -> int:
     request = IsolatedRead.from_json(sys.stdin.read())
     try:
         shard = open_shard(
-            LocalStore(), request.item, request.options, request.format, request.codec
+            Stores(request.stores), request.item, request.options, request.format, request.codec
         )
         _write_stream(shard, sys.stdout.buffer)
     except GreendataError as error:

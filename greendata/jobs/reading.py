@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from greendata.jobs.textcache import TextCache
     from greendata.progress import Progress
     from greendata.shards.choosing import ChosenShard
-    from greendata.stores.base import Store
+    from greendata.stores.opening import Stores
 
 MAX_CRASHES = 2
 """After so many deaths of the process with an object in flight, it is read in a child process."""
@@ -89,7 +89,7 @@ class ShardsReader:
     def __init__(
         self,
         *,
-        store: Store,
+        store: Stores,
         options: ReadOptions,
         fingerprinter: Fingerprinter,
         staging: Staging,
@@ -216,6 +216,7 @@ class ShardsReader:
             options=self._options,
             format=reading.chosen.format,
             codec=reading.chosen.codec,
+            stores=self._store.settings,
         )
         self._take(reading, read_isolated(request))
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from greendata.config import StoreSettings
 from greendata.errors import UsageError
 from greendata.model import Dataset, FingerprintParameters
 
@@ -50,6 +51,7 @@ class ScanRequest:
     format: str | None = None
     max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
     starts_over: bool = False
+    stores: tuple[StoreSettings, ...] = ()
 
     def __post_init__(self) -> None:
         checks = {

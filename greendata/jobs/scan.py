@@ -92,13 +92,13 @@ class _Scan:
     def __init__(self, request: ScanRequest, progress: Progress, now: datetime) -> None:
         self.started = _Moment.now()
         from greendata.catalog.tables import Catalog
-        from greendata.stores.local import LocalStore
+        from greendata.stores.opening import Stores
 
         load_duckdb()
         self.request, self.now = request, now
         self.progress = TimedProgress(progress)
         self.scan_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-        self.store = LocalStore()
+        self.store = Stores(request.stores)
         self.catalog: Catalog = Catalog.open(catalog_path(request.catalog), create=True)
         self.catalog.check_writable()
         self.base: Snapshot = self.catalog.snapshot()

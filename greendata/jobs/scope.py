@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from greendata.model import Dataset, IgnoredObject, SkippedObject, SkipReason, StoredObject
 from greendata.stores.base import list_all
 from greendata.stores.local import is_glob, path_to_uri, uri_to_path
+from greendata.stores.opening import is_remote
 
 if TYPE_CHECKING:
     from greendata.stores.base import Store
@@ -92,9 +93,11 @@ def list_scope(
 
 def _names_of(catalog_uri: str, targets: Iterable[str]) -> frozenset[str]:
     """The catalog's folder as it is named, and as links may make it appear below the targets."""
+    if is_remote(catalog_uri):
+        return frozenset({catalog_uri})
     real = os.path.realpath(uri_to_path(catalog_uri))
     names = {catalog_uri, path_to_uri(real)}
-    for target in map(uri_to_path, targets):
+    for target in (uri_to_path(target) for target in targets if not is_remote(target)):
         real_target = os.path.realpath(target)
         if os.path.commonpath([real, real_target]) == real_target:
             inside = os.path.relpath(real, real_target)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from greendata.errors import GreendataError, ObjectChangedError
 from greendata.jobs.rereading import known_objects
 from greendata.shards.opening import open_shard
-from greendata.stores.local import LocalStore
 
 if TYPE_CHECKING:
     import duckdb
+
+    from greendata.stores.base import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +26,8 @@ class DocumentText:
 class DocumentReader:
     """Reads documents of the catalog behind ``connection`` from their objects, one at a time."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._store = LocalStore()
+    def __init__(self, connection: duckdb.DuckDBPyConnection, store: Store) -> None:
+        self._store = store
         self._objects = {known.item.uri: known for known in known_objects(connection).values()}
 
     def read(self, uri: str, row: int, row_group: int) -> DocumentText:

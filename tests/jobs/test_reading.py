@@ -19,7 +19,7 @@ from greendata.model import SkipReason
 from greendata.progress import Progress
 from greendata.shards.base import ReadOptions, TextBatch
 from greendata.shards.choosing import ChosenShard
-from greendata.stores.local import LocalStore
+from greendata.stores.opening import Stores
 from tests.jobs.made_scans import request, text, uri, write_lines, write_parquet
 
 
@@ -45,7 +45,7 @@ def reader(staging: Staging, progress: Progress | None = None, workers: int = 2)
 
     parameters = fingerprint_parameters(request(catalog="unused"), Snapshot(version=0, scans=()))
     return ShardsReader(
-        store=LocalStore(),
+        store=Stores(),
         options=ReadOptions(),
         fingerprinter=Fingerprinter(parameters),
         staging=staging,
@@ -57,7 +57,7 @@ def reader(staging: Staging, progress: Progress | None = None, workers: int = 2)
 
 def chosen(path: Path) -> ChosenShard:
     kind = "parquet" if path.suffix == ".parquet" else "jsonl"
-    return ChosenShard(item=LocalStore().head(uri(path)), format=kind, codec="none")
+    return ChosenShard(item=Stores().head(uri(path)), format=kind, codec="none")
 
 
 def test_finished_objects_are_recorded_with_what_they_hold(
