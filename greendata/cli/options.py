@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -32,6 +33,24 @@ class ByteSize(click.ParamType[int]):
             return parse_bytes(str(value))
         except UsageError as error:
             self.fail(f"{error} {error.hint or ''}".rstrip(), param, ctx)
+
+
+class Usd(click.ParamType[Decimal]):
+    """An amount of money, not negative."""
+
+    name = "usd"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Decimal:
+        """The amount, exactly as written."""
+        try:
+            amount = Decimal(str(value))
+        except InvalidOperation:
+            self.fail(f"{value!r} is not an amount such as 25 or 0.50", param, ctx)
+        if not amount.is_finite() or amount < 0:
+            self.fail(f"{value!r} is not an amount of zero or more", param, ctx)
+        return amount
 
 
 class NamedPath(click.ParamType[tuple[str, str]]):

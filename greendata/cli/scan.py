@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from greendata.cli.options import ByteSize, NamedPath, shared_options, workers_option
+from greendata.cli.options import ByteSize, NamedPath, Usd, shared_options, workers_option
 from greendata.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,6 +85,24 @@ FORMATS = ("parquet", "arrow", "jsonl", "csv", "tsv", "text")
     is_flag=True,
     help="Forget what the catalog knows; needed to change how texts are compared.",
 )
+@click.option(
+    "--read-tiers",
+    default="hot",
+    show_default=True,
+    metavar="TIERS",
+    callback=lambda _, __, value: tuple(part.strip() for part in value.split(",")),
+    help="Of hot, intelligent, cool, cold: tiers that objects are read from.",
+)
+@click.option(
+    "--max-cost-usd",
+    type=Usd(),
+    default="100",
+    show_default=True,
+    help="Refuse to read more than this at list prices, egress included.",
+)
+@click.option(
+    "--estimate", "is_estimate", is_flag=True, help="Say what would be read and its price; stop."
+)
 @shared_options
 @click.pass_obj
 def scan(
@@ -92,19 +110,21 @@ def scan(
     /,
     paths: tuple[str, ...],
     named: tuple[tuple[str, str], ...],
+    is_estimate: bool,
     **options: Any,
 ) -> None:
     """Fingerprint the documents in files and folders and find what is there twice.
 
-    PATH is a file, a folder or a quoted glob. Formats are found out from the content: Parquet,
-    Arrow, JSON Lines, CSV and plain text, also compressed with gzip or zstd. Every duplicate that
-    is reported was verified by comparing the texts. Nothing is changed but the catalog; a second
-    scan reads only what is new.
+    PATH is a file, a folder, an s3:// or az:// prefix, or a quoted glob. Formats are found out from
+    the content: Parquet, Arrow, JSON Lines, CSV and plain text, also compressed with gzip or zstd.
+    Every duplicate that is reported was verified by comparing the texts. Nothing is changed but the
+    catalog; a second scan reads only what is new. Nothing is read from archive tiers.
 
     \b
     Examples:
       greendata scan data/
       greendata scan 'data/*.jsonl.zst' --text-column content --threshold 0.9
+      greendata scan s3://bucket/crawl/ az://container@account/crawl/ --estimate
       greendata scan --dataset crawl=data/crawl --dataset books=data/books
     """
     from datetime import UTC, datetime
@@ -114,6 +134,9 @@ def scan(
     from greendata.jobs.scan import scan as run_scan
 
     request = _request(settings, paths, named, options)
+    if is_estimate:
+        _show_estimate(request, settings)
+        return
     with settings.open_progress() as progress:
         summary = run_scan(request, progress=progress, now=datetime.now(UTC))
     if settings.is_json:
@@ -125,6 +148,18 @@ def scan(
             show_next(settings)
     if summary.skipped:
         raise click.exceptions.Exit(EXIT_SOME_SKIPPED)
+
+
+def _show_estimate(request: ScanRequest, settings: Settings) -> None:
+    from greendata.cli.output import print_json
+    from greendata.cli.show_scan import show_estimate
+    from greendata.jobs.estimate import estimate
+
+    found = estimate(request)
+    if settings.is_json:
+        print_json(found.as_dict())
+    else:
+        show_estimate(found)
 
 
 def _request(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from greendata.cli.settings import Settings
+    from greendata.jobs.estimate import ScanEstimate
     from greendata.model import DatasetSummary, ScanSummary
 
 LINES_SHOWN = 10
@@ -204,6 +205,23 @@ def _show_cost(summary: ScanSummary, settings: Settings) -> None:
     if settings.verbosity > 0:
         for stage, seconds in summary.stages.items():
             print_line(f"  {stage}: {format_seconds(seconds)}")
+
+
+def show_estimate(estimate: ScanEstimate) -> None:
+    """What a scan would read, and its price."""
+    print_line(
+        f"Would read {_counted(estimate.objects, 'object')} of"
+        f" {format_bytes(estimate.object_bytes)} in about {format_count(estimate.requests)}"
+        f" requests; {format_count(estimate.unchanged_objects)} more are known already."
+    )
+    print_line(
+        f"List price: {estimate.request_usd:.4f} USD for requests, {estimate.retrieval_usd:.4f} USD"
+        f" for retrieval, {estimate.egress_usd_low:.2f} to {estimate.egress_usd_high:.2f} USD for"
+        " egress (nothing inside the region)."
+    )
+    if estimate.unread:
+        lines = [f"{visible_uri(item.uri)}: {item.detail}" for item in estimate.unread]
+        _show_list("Left alone", lines, len(lines))
 
 
 def show_next(settings: Settings) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from greendata.config import StoreSettings
 from greendata.errors import UsageError
+from greendata.footprint.classes import READABLE_TIERS
 from greendata.model import Dataset, FingerprintParameters
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MEMORY_BYTES = 2 << 30
 DEFAULT_MAX_RECORD_BYTES = 64 << 20
+DEFAULT_MAX_COST_USD = Decimal(100)
 
 
 def available_processors() -> int:
@@ -34,6 +37,9 @@ class ScanRequest:
             ``datasets`` declares a prefix that holds it.
         memory_bytes: what the scan plans with; joins spill to disk beyond their share.
         starts_over: forget everything the catalog knows (needed to change parameters).
+        stores: how object stores are reached.
+        read_tiers: tiers that objects are read from; others are listed only.
+        max_cost_usd: list price of reading that a scan may come to, egress included.
     """
 
     uris: tuple[str, ...]
@@ -52,6 +58,8 @@ class ScanRequest:
     max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
     starts_over: bool = False
     stores: tuple[StoreSettings, ...] = ()
+    read_tiers: tuple[str, ...] = ("hot",)
+    max_cost_usd: Decimal = DEFAULT_MAX_COST_USD
 
     def __post_init__(self) -> None:
         checks = {
@@ -64,6 +72,12 @@ class ScanRequest:
         for name, (is_good, wanted) in checks.items():
             if not is_good:
                 raise UsageError(f"--{name} must be {wanted}.")
+        for tier in self.read_tiers:
+            if tier not in READABLE_TIERS:
+                raise UsageError(
+                    f"--read-tiers: {tier!r} is none of {', '.join(READABLE_TIERS)}.",
+                    hint="Objects in an archive tier are listed, never thawed.",
+                )
 
     @property
     def worker_count(self) -> int:

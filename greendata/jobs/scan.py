@@ -29,6 +29,7 @@ from greendata.jobs.changes import (
     object_rows,
     options_key,
 )
+from greendata.jobs.estimate import check_cost, cost_of, split_by_tier
 from greendata.jobs.reading import MAX_CRASHES, ShardsReader
 from greendata.jobs.request import ScanRequest, fingerprint_parameters
 from greendata.jobs.resolve import ResolveSettings, resolve, write_result
@@ -156,6 +157,8 @@ class _Scan:
 
         request, own = self.request, path_to_uri(str(self.catalog.path))
         scope = list_scope(self.store, request.uris, request.datasets, own)
+        readable, unread = split_by_tier(scope.objects, known, self.options, request.read_tiers)
+        scope = replace(scope, objects=readable, ignored=(*scope.ignored, *unread))
         choice = choose_shards(
             self.store,
             scope.objects,
@@ -188,6 +191,7 @@ class _Scan:
         rest = [shard for shard in changes.to_read if shard.item.object_id not in staging.finished]
         if not rest:
             return []
+        check_cost(cost_of(shard.item for shard in rest), self.request.max_cost_usd)
         self._load_kernel()
         self.progress.stage("reading", sum(shard.item.size_bytes for shard in rest))
         reader = ShardsReader(

@@ -58,7 +58,7 @@ def normalise_uri(argument: str) -> str:
         encoded = _encoded_path(argument)
         return SCHEME + encoded if is_glob(argument) else path_to_uri(uri_to_path(argument))
     if _SCHEME_PATTERN.match(argument):
-        raise UsageError(f"{argument}: only local paths and file:// URIs can be read.")
+        raise UsageError(f"{argument}: only paths and file://, s3:// and az:// URIs can be read.")
     if "\0" in argument:
         raise UsageError(f"{argument!r}: a path cannot hold a NUL.")
     path = os.path.abspath(argument)

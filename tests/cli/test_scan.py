@@ -118,7 +118,7 @@ def test_scan_refuses_what_makes_no_sense(data: Path, capsys: Capture) -> None:
     assert "nothing to scan" in capsys.readouterr().err
     assert run(["scan", "data", "--rows", "--text-column", "text"]) == 2
     assert "exclude each other" in capsys.readouterr().err
-    assert run(["scan", "s3://bucket/x"]) == 2
+    assert run(["scan", "gs://bucket/x"]) == 2
     assert run(["scan", "nowhere"]) == 22
     assert "nowhere" in capsys.readouterr().err
 
