@@ -35,9 +35,18 @@ class ConfigError(GreendataError, ValueError):
 
 
 class StoreUnreachableError(GreendataError, ConnectionError):
-    """A store does not answer, or a device fails below it."""
+    """A store does not answer, or a device fails below it.
+
+    ``is_retryable``: the same request may succeed a little later.
+    """
 
     exit_code = 20
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, is_retryable: bool = False
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.is_retryable = is_retryable
 
 
 class DeniedError(GreendataError, PermissionError):

@@ -6,6 +6,7 @@ import click
 
 from greendata import __version__
 from greendata.cli.demo import demo
+from greendata.cli.doctor import doctor
 from greendata.cli.duplicates import duplicates
 from greendata.cli.options import global_options
 from greendata.cli.overlap import overlap
@@ -31,11 +32,11 @@ def greendata(context: click.Context) -> None:
     Exit codes:
       0 done, 1 bug, 2 usage, 3 done but some objects could not be read,
       10 configuration, 20 unreachable, 21 denied, 22 not found, 30 changed,
-      31 damaged, 32 limit exceeded, 40 locked, 41 catalog newer than program,
-      50 extra missing, 128 + n ended by signal n
+      31 damaged, 32 limit exceeded, 33 the store cannot do it safely, 40 locked,
+      41 catalog newer than program, 50 extra missing, 128 + n ended by signal n
     """
     context.ensure_object(Settings).command = context.invoked_subcommand or ""
 
 
-for command in (scan, duplicates, overlap, demo):
+for command in (scan, duplicates, overlap, doctor, demo):
     greendata.add_command(command)

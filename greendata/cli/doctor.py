@@ -1,0 +1,50 @@
+"""``greendata doctor``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from greendata.cli.options import shared_options
+from greendata.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from greendata.cli.settings import Settings
+
+
+@click.command()
+@click.argument("uri", metavar="URI")
+@shared_options
+@click.pass_obj
+def doctor(settings: Settings, /, uri: str) -> None:
+    """Find out what a store really honours, with small objects below .greendata/probe/.
+
+    Tries every precondition that safe changes depend on, also with 16 writers at once, prints which
+    actions are safe there, and deletes its objects again. Exits with 33 when an action would be
+    refused.
+
+    \b
+    Examples:
+      greendata doctor s3://bucket/prefix
+      greendata doctor az://container@account --json
+    """
+    from datetime import UTC, datetime
+
+    from greendata.cli.output import print_json
+    from greendata.cli.show_doctor import show_diagnosis
+    from greendata.jobs.doctor import diagnose
+    from greendata.stores.opening import Stores, normalise_uri
+
+    stores = settings.config.stores
+    target = normalise_uri(uri, stores)
+    with settings.open_progress() as progress:
+        found = diagnose(
+            Stores(stores).store_of(target), target, now=datetime.now(UTC), progress=progress
+        )
+    if settings.is_json:
+        print_json(found.as_dict())
+    else:
+        show_diagnosis(found)
+    if not found.is_safe:
+        raise click.exceptions.Exit(UnsupportedError.exit_code)

@@ -1,0 +1,516 @@
+"""The S3 back end."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from greendata.errors import (
+    ObjectChangedError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    UsageError,
+)
+from greendata.model import StoredObject
+from greendata.stores.base import Report, Store
+from greendata.stores.records import (
+    ALWAYS,
+    NOTHING_BESIDE,
+    Capabilities,
+    Condition,
+    ContainerRules,
+    Deleted,
+    ObjectDetails,
+    PendingUpload,
+    Properties,
+    Upload,
+    UploadPart,
+    Written,
+)
+from greendata.stores.remote import (
+    glob_expression,
+    has_glob,
+    is_below,
+    is_own,
+    literal_prefix,
+    native_file,
+)
+from greendata.stores.s3.client import Client, S3Settings, translated
+from greendata.stores.s3.listing import pending_upload, stored_object, stored_version
+from greendata.stores.s3.rules import read_rules
+from greendata.stores.uris import S3, ObjectUri, parse_uri
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LARGEST_COPY_BYTES = 5_000_000_000
+"""CopyObject's limit is 5 GB; larger objects are copied in parts."""
+
+_COPY_PART_BYTES = 512 << 20
+
+
+class S3Store(Store):
+    """Objects of S3; a range is read only while the object still has the ETag that was listed.
+
+    Ranges are fetched with the SDK, not with pyarrow's own S3 file system: that one cannot send
+    If-Match, so an object that is replaced while it is read would give a mixture of both.
+    """
+
+    capabilities = Capabilities(
+        has_tiers=True,
+        has_versions=True,
+        has_tags=True,
+        has_metadata=True,
+        has_holds=True,
+        is_multipart=True,
+        tiers_conditionally=True,
+    )
+
+    def __init__(self, settings: S3Settings | None = None) -> None:
+        self._client = Client(settings or S3Settings())
+
+    @property
+    def store_id(self) -> str:  # type: ignore[override]
+        """Endpoint, without any secret; bucket names are unique behind it."""
+        return f"{S3}:{self._client.host}"
+
+    def expand(self, uri: str) -> tuple[str, ...]:
+        target = _parse(uri)
+        if not has_glob(target.key) or self._exists(target):
+            return (uri,)
+        pattern = glob_expression(target.key)
+        keys = (
+            item.key
+            for item in map(parse_uri, self._uris(target.with_key(literal_prefix(target.key))))
+        )
+        found = {key for key in keys if pattern.fullmatch(key)}
+        if not found:
+            raise ObjectNotFoundError(f"{uri}: nothing matches.", hint="Quote or check the glob.")
+        return tuple(str(target.with_key(key)) for key in sorted(found))
+
+    def list(
+        self, uri: str, *, on_denied: Report | None = None, on_ignored: Report | None = None
+    ) -> Iterator[StoredObject]:
+        is_empty = True
+        for target in map(_parse, self.expand(uri)):
+            for item in self._pages(target, "list_objects_v2", "Contents"):
+                if not is_below(item["Key"], target.key) or is_own(item["Key"]):
+                    continue
+                is_empty = False
+                found = stored_object(target, item, self.store_id)
+                if item["Key"].endswith("/") and not found.size_bytes:
+                    if on_ignored is not None:
+                        on_ignored(found.uri, "folder marker of no bytes")
+                    continue
+                yield found
+        target = _parse(uri)
+        if is_empty and target.key:
+            raise ObjectNotFoundError(f"{uri}: no object is there.", hint="Check the prefix.")
+
+    def versions(self, uri: str) -> Iterator[StoredObject]:
+        target = _parse(uri)
+        paginator = self._client.sdk.get_paginator("list_object_versions")
+        with translated(uri):
+            for page in paginator.paginate(**self._place(target)):
+                entries = page.get("Versions", []) + page.get("DeleteMarkers", [])
+                entries.sort(key=lambda entry: (entry["Key"], not entry["IsLatest"]))
+                for entry in entries:
+                    if is_below(entry["Key"], target.key):
+                        yield stored_version(target, entry, self.store_id)
+
+    def uploads(self, uri: str) -> Iterator[PendingUpload]:
+        target = _parse(uri)
+        for entry in self._pages(target, "list_multipart_uploads", "Uploads"):
+            if is_below(entry["Key"], target.key):
+                yield pending_upload(target, entry, self.store_id)
+
+    def head(self, uri: str) -> StoredObject:
+        return self.details(uri).item
+
+    def details(self, uri: str, *, version_id: str | None = None) -> ObjectDetails:
+        from greendata.stores.s3.listing import object_details
+
+        target = _parse(uri)
+        with translated(uri):
+            answer = self._client.sdk.head_object(
+                **self._key(target), **_version(version_id), ChecksumMode="ENABLED"
+            )
+        return object_details(target, answer, self.store_id)
+
+    def open(self, item: StoredObject) -> pa.NativeFile:
+        now = self.head(item.uri)
+        if now.etag != item.etag:
+            raise _changed(item.uri)
+
+        def read_range(start: int, size: int) -> bytes:
+            try:
+                return self.read(item.uri, start=start, size_bytes=size, etag=item.etag)
+            except PreconditionFailedError as error:
+                raise _changed(item.uri) from error
+
+        return native_file(item.size_bytes, read_range)
+
+    def read(
+        self,
+        uri: str,
+        *,
+        start: int = 0,
+        size_bytes: int | None = None,
+        etag: str | None = None,
+        version_id: str | None = None,
+    ) -> bytes:
+        from botocore.exceptions import ClientError
+
+        if size_bytes == 0:
+            return b""
+        target = _parse(uri)
+        last = "" if size_bytes is None else str(start + size_bytes - 1)
+        ranged = {"Range": f"bytes={start}-{last}"} if start or last else {}
+        matching = {"IfMatch": _quoted(etag)} if etag is not None else {}
+        with translated(uri):
+            try:
+                answer = self._client.sdk.get_object(
+                    **self._key(target), **_version(version_id), **ranged, **matching
+                )
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 416:
+                    return b""  # the object ends before the range
+                raise
+            return _body(answer)
+
+    def put(
+        self,
+        uri: str,
+        content: bytes,
+        *,
+        condition: Condition = ALWAYS,
+        properties: Properties = NOTHING_BESIDE,
+    ) -> Written:
+        target = _parse(uri)
+        with translated(uri):
+            answer = self._client.sdk.put_object(
+                **self._key(target),
+                Body=content,
+                ChecksumSHA256=_sha256(content),
+                **_conditional(condition),
+                **_properties(properties),
+            )
+        return _written(uri, answer, len(content))
+
+    def start_upload(self, uri: str, properties: Properties = NOTHING_BESIDE) -> Upload:
+        target = _parse(uri)
+        with translated(uri):
+            answer = self._client.sdk.create_multipart_upload(
+                **self._key(target), ChecksumAlgorithm="SHA256", **_properties(properties)
+            )
+        return Upload(uri=uri, upload_id=answer["UploadId"], properties=properties)
+
+    def put_part(self, upload: Upload, number: int, content: bytes) -> UploadPart:
+        target, checksum = _parse(upload.uri), _sha256(content)
+        with translated(upload.uri):
+            answer = self._client.sdk.upload_part(
+                **self._key(target),
+                UploadId=upload.upload_id,
+                PartNumber=number,
+                Body=content,
+                ChecksumSHA256=checksum,
+            )
+        return UploadPart(
+            number=number,
+            etag=_unquoted(answer["ETag"]),
+            size_bytes=len(content),
+            checksum=checksum,
+        )
+
+    def complete_upload(
+        self, upload: Upload, parts: Sequence[UploadPart], *, condition: Condition = ALWAYS
+    ) -> Written:
+        target = _parse(upload.uri)
+        listed = [_part(part) for part in sorted(parts, key=lambda part: part.number)]
+        with translated(upload.uri):
+            answer = self._client.sdk.complete_multipart_upload(
+                **self._key(target),
+                UploadId=upload.upload_id,
+                MultipartUpload={"Parts": listed},
+                **_conditional(condition),
+            )
+        return _written(upload.uri, answer, sum(part.size_bytes for part in parts))
+
+    def abort_upload(self, uri: str, upload_id: str) -> None:
+        try:
+            with translated(uri):
+                self._client.sdk.abort_multipart_upload(
+                    **self._key(_parse(uri)), UploadId=upload_id
+                )
+        except ObjectNotFoundError:
+            return
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        source_etag: str | None = None,
+        source_version_id: str | None = None,
+        condition: Condition = ALWAYS,
+        properties: Properties | None = None,
+    ) -> Written:
+        before = self.details(source, version_id=source_version_id)
+        etag = source_etag or before.item.etag  # compared by the server, at the moment of copying
+        if before.item.size_bytes >= LARGEST_COPY_BYTES:
+            return self._copy_in_parts(
+                before, etag, target, source_version_id, condition, properties
+            )
+        replaced: dict[str, Any] = {}
+        if properties is not None:
+            replaced = {"MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}
+            replaced |= _properties(properties)
+        elif before.item.storage_class:
+            replaced = {"StorageClass": before.item.storage_class}
+        with translated(source):
+            answer = self._client.sdk.copy_object(
+                **self._key(_parse(target)),
+                CopySource=_source(_parse(source), source_version_id),
+                CopySourceIfMatch=_quoted(etag),
+                **_conditional(condition),
+                **replaced,
+            )
+        return _written(
+            target,
+            answer["CopyObjectResult"] | {"VersionId": answer.get("VersionId")},
+            before.item.size_bytes,
+        )
+
+    def set_tier(
+        self,
+        uri: str,
+        storage_class: str,
+        *,
+        etag: str | None = None,
+        version_id: str | None = None,
+    ) -> Written:
+        """A copy in place, which keeps what is beside the content and gives a new version."""
+        before = self.details(uri, version_id=version_id)
+        kept = Properties(
+            content_type=before.content_type,
+            content_encoding=before.content_encoding,
+            metadata=before.metadata,
+            tags=self.tags(uri, version_id=version_id),
+            storage_class=storage_class,
+        )
+        return self.copy(
+            uri,
+            uri,
+            source_etag=etag or before.item.etag,
+            source_version_id=version_id,
+            properties=kept,
+        )
+
+    def restore(
+        self, uri: str, *, days: int, speed: str = "standard", version_id: str | None = None
+    ) -> None:
+        from botocore.exceptions import ClientError
+
+        request = {"Days": days, "GlacierJobParameters": {"Tier": speed.capitalize()}}
+        with translated(uri):
+            try:
+                self._client.sdk.restore_object(
+                    **self._key(_parse(uri)), **_version(version_id), RestoreRequest=request
+                )
+            except ClientError as error:
+                if error.response["Error"].get("Code") != "RestoreAlreadyInProgress":
+                    raise
+
+    def tags(self, uri: str, *, version_id: str | None = None) -> dict[str, str]:
+        with translated(uri):
+            answer = self._client.sdk.get_object_tagging(
+                **self._key(_parse(uri)), **_version(version_id)
+            )
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    def set_tags(self, uri: str, tags: Mapping[str, str], *, version_id: str | None = None) -> None:
+        listed = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+        with translated(uri):
+            self._client.sdk.put_object_tagging(
+                **self._key(_parse(uri)), **_version(version_id), Tagging={"TagSet": listed}
+            )
+
+    def set_hold(self, uri: str, *, is_held: bool, version_id: str | None = None) -> None:
+        with translated(uri):
+            self._client.sdk.put_object_legal_hold(
+                **self._key(_parse(uri)),
+                **_version(version_id),
+                LegalHold={"Status": "ON" if is_held else "OFF"},
+            )
+
+    def delete(
+        self, uri: str, *, etag: str | None = None, version_id: str | None = None
+    ) -> Deleted:
+        matching = {"IfMatch": _quoted(etag)} if etag is not None else {}
+        try:
+            with translated(uri):
+                answer = self._client.sdk.delete_object(
+                    **self._key(_parse(uri)), **_version(version_id), **matching
+                )
+        except ObjectNotFoundError:
+            return Deleted(uri=uri)
+        is_marker = bool(answer.get("DeleteMarker")) and version_id is None
+        return Deleted(uri=uri, marker_version_id=answer.get("VersionId") if is_marker else None)
+
+    def rules(self, uri: str) -> ContainerRules:
+        target = _parse(uri)
+        with translated(uri):
+            return read_rules(self._client.sdk, {"Bucket": target.container} | self._client.owner())
+
+    def identity(self, item: StoredObject) -> Hashable:
+        return item.uri
+
+    def _copy_in_parts(
+        self,
+        source: ObjectDetails,
+        etag: str,
+        target: str,
+        version_id: str | None,
+        condition: Condition,
+        properties: Properties | None,
+    ) -> Written:
+        """UploadPartCopy carries nothing beside the content, so all of it is given again."""
+        item = source.item
+        kept = properties or Properties(
+            content_type=source.content_type,
+            content_encoding=source.content_encoding,
+            metadata=source.metadata,
+            tags=self.tags(item.uri, version_id=version_id),
+            storage_class=item.storage_class,
+        )
+        upload = self.start_upload(target, kept)
+        parts = []
+        with translated(item.uri):
+            for number, start in enumerate(range(0, item.size_bytes, _COPY_PART_BYTES), 1):
+                stop = min(start + _COPY_PART_BYTES, item.size_bytes)
+                answer = self._client.sdk.upload_part_copy(
+                    **self._key(_parse(target)),
+                    UploadId=upload.upload_id,
+                    PartNumber=number,
+                    CopySource=_source(_parse(item.uri), version_id),
+                    CopySourceRange=f"bytes={start}-{stop - 1}",
+                    CopySourceIfMatch=_quoted(etag),
+                )["CopyPartResult"]
+                parts.append(
+                    UploadPart(
+                        number=number,
+                        etag=_unquoted(answer["ETag"]),
+                        size_bytes=stop - start,
+                        checksum=answer.get("ChecksumSHA256"),
+                    )
+                )
+        return self.complete_upload(upload, parts, condition=condition)
+
+    def _exists(self, target: ObjectUri) -> bool:
+        try:
+            self.head(str(target))
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def _uris(self, target: ObjectUri) -> Iterator[str]:
+        for entry in self._pages(target, "list_objects_v2", "Contents"):
+            if not is_own(entry["Key"]):
+                yield str(target.with_key(entry["Key"]))
+
+    def _pages(self, target: ObjectUri, call: str, entries: str) -> Iterator[dict[str, Any]]:
+        paginator = self._client.sdk.get_paginator(call)
+        with translated(str(target)):
+            for page in paginator.paginate(**self._place(target)):
+                yield from page.get(entries, [])
+
+    def _key(self, target: ObjectUri) -> dict[str, Any]:
+        if not target.key:
+            raise UsageError(f"{target}: names a bucket, not an object.")
+        return {"Bucket": target.container, "Key": target.key} | self._client.owner()
+
+    def _place(self, target: ObjectUri) -> dict[str, Any]:
+        return {"Bucket": target.container, "Prefix": target.key} | self._client.owner()
+
+
+def _parse(uri: str) -> ObjectUri:
+    target = parse_uri(uri)
+    if target.scheme != S3:
+        raise UsageError(f"{uri}: not an s3:// URI.")
+    return target
+
+
+def _changed(uri: str) -> ObjectChangedError:
+    return ObjectChangedError(f"{uri}: changed since it was listed.", hint="Scan again.")
+
+
+def _body(answer: Any) -> bytes:
+    """The body, whole: one that is cut short is a failure of the connection."""
+    from botocore.exceptions import HTTPClientError, IncompleteReadError, ResponseStreamingError
+    from urllib3.exceptions import HTTPError
+
+    expected = answer.get("ContentLength")
+    try:
+        found: bytes = answer["Body"].read()
+    except (HTTPError, IncompleteReadError, OSError) as error:
+        raise ResponseStreamingError(error=error) from error
+    if expected is not None and len(found) != expected:
+        raise HTTPClientError(error=f"{len(found)} of {expected} bytes")
+    return found
+
+
+def _version(version_id: str | None) -> dict[str, str]:
+    return {} if version_id is None else {"VersionId": version_id}
+
+
+def _source(source: ObjectUri, version_id: str | None) -> dict[str, str]:
+    return {"Bucket": source.container, "Key": source.key} | _version(version_id)
+
+
+def _conditional(condition: Condition) -> dict[str, str]:
+    if condition.is_absent:
+        return {"IfNoneMatch": "*"}
+    return {} if condition.etag is None else {"IfMatch": _quoted(condition.etag)}
+
+
+def _properties(properties: Properties) -> dict[str, Any]:
+    found = {
+        "ContentType": properties.content_type,
+        "ContentEncoding": properties.content_encoding,
+        "Metadata": dict(properties.metadata) or None,
+        "Tagging": urlencode(dict(properties.tags)) or None,
+        "StorageClass": properties.storage_class,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _part(part: UploadPart) -> dict[str, Any]:
+    listed: dict[str, Any] = {"PartNumber": part.number, "ETag": _quoted(part.etag)}
+    if part.checksum:
+        listed["ChecksumSHA256"] = part.checksum
+    return listed
+
+
+def _written(uri: str, answer: Mapping[str, Any], size_bytes: int) -> Written:
+    version_id = answer.get("VersionId")
+    return Written(
+        uri=uri,
+        etag=_unquoted(answer["ETag"]),
+        size_bytes=size_bytes,
+        version_id=None if version_id in (None, "null") else version_id,
+    )
+
+
+def _sha256(content: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
+
+
+def _quoted(etag: str) -> str:
+    return f'"{etag}"'
+
+
+def _unquoted(etag: str) -> str:
+    return etag.strip('"')
