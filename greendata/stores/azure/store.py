@@ -1,0 +1,424 @@
+"""The Azure Blob back end."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from greendata.errors import (
+    ObjectChangedError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StoreUnreachableError,
+    UnsupportedError,
+    UsageError,
+)
+from greendata.model import StoredObject
+from greendata.stores.azure.client import AzureSettings, Client, translated
+from greendata.stores.azure.listing import object_details, stored_object
+from greendata.stores.base import Report, Store
+from greendata.stores.records import (
+    ALWAYS,
+    NOTHING_BESIDE,
+    Capabilities,
+    Condition,
+    ContainerRules,
+    Deleted,
+    ObjectDetails,
+    PendingUpload,
+    Properties,
+    Upload,
+    UploadPart,
+    Written,
+)
+from greendata.stores.remote import (
+    glob_expression,
+    has_glob,
+    is_below,
+    is_own,
+    literal_prefix,
+    native_file,
+)
+from greendata.stores.uris import AZURE, ObjectUri, parse_uri
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from azure.storage.blob import BlobClient, ContainerClient
+
+_COPY_POLL_SECONDS = 0.2
+
+
+class AzureStore(Store):
+    """Block blobs of one account; a range is read only while the blob has the listed ETag."""
+
+    capabilities = Capabilities(
+        has_tiers=True, has_tags=True, has_metadata=True, is_multipart=True, has_versions=True
+    )
+
+    def __init__(self, settings: AzureSettings) -> None:
+        self._client = Client(settings)
+        self._account = settings.account
+
+    @property
+    def store_id(self) -> str:  # type: ignore[override]
+        """Account and endpoint, without any secret."""
+        return self._client.store_id
+
+    def expand(self, uri: str) -> tuple[str, ...]:
+        target = self._parse(uri)
+        if not has_glob(target.key) or self._exists(target):
+            return (str(target),)
+        pattern = glob_expression(target.key)
+        listed = self._blobs(target, literal_prefix(target.key))
+        found = sorted(b.name for b in listed if pattern.fullmatch(b.name) and not is_own(b.name))
+        if not found:
+            raise ObjectNotFoundError(f"{uri}: nothing matches.", hint="Quote or check the glob.")
+        return tuple(str(target.with_key(key)) for key in found)
+
+    def list(
+        self, uri: str, *, on_denied: Report | None = None, on_ignored: Report | None = None
+    ) -> Iterator[StoredObject]:
+        is_empty = True
+        for target in map(self._parse, self.expand(uri)):
+            for blob in self._blobs(target, target.key):
+                if not is_below(blob.name, target.key) or is_own(blob.name):
+                    continue
+                is_empty = False
+                found = stored_object(target, blob, self.store_id)
+                is_folder = (blob.metadata or {}).get("hdi_isfolder") == "true"
+                if is_folder or (blob.name.endswith("/") and not blob.size):
+                    if on_ignored is not None:
+                        on_ignored(found.uri, "folder marker of no bytes")
+                    continue
+                yield found
+        if is_empty and self._parse(uri).key:
+            raise ObjectNotFoundError(f"{uri}: no object is there.", hint="Check the prefix.")
+
+    def versions(self, uri: str) -> Iterator[StoredObject]:
+        target = self._parse(uri)
+        for blob in self._blobs(target, target.key, include=["versions", "metadata"]):
+            if is_below(blob.name, target.key):
+                yield stored_object(target, blob, self.store_id)
+
+    def uploads(self, uri: str) -> Iterator[PendingUpload]:
+        target = self._parse(uri)
+        for blob in self._blobs(target, target.key, include=["uncommittedblobs"]):
+            if is_below(blob.name, target.key) and blob.etag is None:
+                yield PendingUpload(
+                    uri=str(target.with_key(blob.name)),
+                    store_id=self.store_id,
+                    upload_id="uncommitted",
+                    started_at=blob.creation_time,
+                )
+
+    def head(self, uri: str) -> StoredObject:
+        return self.details(uri).item
+
+    def details(self, uri: str, *, version_id: str | None = None) -> ObjectDetails:
+        target = self._parse(uri)
+        with translated(uri):
+            answer = self._blob(target).get_blob_properties(**_version(version_id))
+        return object_details(target, answer, self.store_id)
+
+    def open(self, item: StoredObject) -> pa.NativeFile:
+        if self.head(item.uri).etag != item.etag:
+            raise _changed(item.uri)
+
+        def read_range(start: int, size: int) -> bytes:
+            try:
+                return self.read(item.uri, start=start, size_bytes=size, etag=item.etag)
+            except PreconditionFailedError as error:
+                raise _changed(item.uri) from error
+
+        return native_file(item.size_bytes, read_range)
+
+    def read(
+        self,
+        uri: str,
+        *,
+        start: int = 0,
+        size_bytes: int | None = None,
+        etag: str | None = None,
+        version_id: str | None = None,
+    ) -> bytes:
+        from azure.core.exceptions import HttpResponseError
+
+        if size_bytes == 0:
+            return b""
+        blob = self._blob(self._parse(uri))
+        with translated(uri):
+            try:
+                answer = blob.download_blob(
+                    offset=None if start == 0 and size_bytes is None else start,
+                    length=size_bytes,
+                    decompress=False,
+                    **_version(version_id),
+                    **_matching(Condition(etag=etag)),
+                )
+                content: bytes = answer.readall()
+            except HttpResponseError as error:
+                if error.status_code == 416:
+                    return b""  # the blob ends before the range
+                raise
+        return content
+
+    def put(
+        self,
+        uri: str,
+        content: bytes,
+        *,
+        condition: Condition = ALWAYS,
+        properties: Properties = NOTHING_BESIDE,
+    ) -> Written:
+        from azure.storage.blob import ContentSettings
+
+        target = self._parse(uri)
+        settings = ContentSettings(
+            content_type=properties.content_type,
+            content_encoding=properties.content_encoding,
+            content_md5=bytearray(hashlib.md5(content, usedforsecurity=False).digest()),
+        )
+        beside = _beside(properties)
+        with translated(uri):
+            answer = self._blob(target).upload_blob(
+                content,
+                overwrite=not condition.is_absent,
+                content_settings=settings,
+                validate_content=True,
+                **beside,
+                **_matching(condition),
+            )
+        return _written(str(target), answer, len(content))
+
+    def start_upload(self, uri: str, properties: Properties = NOTHING_BESIDE) -> Upload:
+        # blocks are staged under ids of their own, so that two uploads cannot mix
+        return Upload(uri=uri, upload_id=f"{time.time_ns():020d}", properties=properties)
+
+    def put_part(self, upload: Upload, number: int, content: bytes) -> UploadPart:
+        block_id = f"{upload.upload_id}-{number:05d}"
+        with translated(upload.uri):
+            self._blob(self._parse(upload.uri)).stage_block(
+                block_id, content, length=len(content), validate_content=True
+            )
+        return UploadPart(number=number, etag=block_id, size_bytes=len(content))
+
+    def complete_upload(
+        self, upload: Upload, parts: Sequence[UploadPart], *, condition: Condition = ALWAYS
+    ) -> Written:
+        from azure.storage.blob import BlobBlock, ContentSettings
+
+        properties = upload.properties
+        blocks = [BlobBlock(part.etag) for part in sorted(parts, key=lambda part: part.number)]
+        settings = ContentSettings(
+            content_type=properties.content_type, content_encoding=properties.content_encoding
+        )
+        beside = _beside(properties)
+        target = self._parse(upload.uri)
+        with translated(upload.uri):
+            answer = self._blob(target).commit_block_list(
+                blocks, content_settings=settings, **beside, **_matching(condition)
+            )
+        return _written(str(target), answer, sum(part.size_bytes for part in parts))
+
+    def abort_upload(self, uri: str, upload_id: str) -> None:
+        """Nothing to do: blocks that are not committed are invisible and dropped after a week."""
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        source_etag: str | None = None,
+        source_version_id: str | None = None,
+        condition: Condition = ALWAYS,
+        properties: Properties | None = None,
+    ) -> Written:
+        origin, goal = self._parse(source), self._parse(target)
+        blob = self._blob(goal)
+        url = self._blob(origin).url
+        if source_version_id is not None:
+            url += f"?versionid={source_version_id}"
+        arguments: dict[str, Any] = _matching(condition)
+        if source_etag is not None:
+            from azure.core import MatchConditions
+
+            arguments |= {
+                "source_etag": _quoted(source_etag),
+                "source_match_condition": MatchConditions.IfNotModified,
+            }
+        if properties is not None:
+            arguments["metadata"] = dict(properties.metadata)
+            if properties.tags:
+                arguments["tags"] = dict(properties.tags)
+            if properties.storage_class:
+                arguments["standard_blob_tier"] = properties.storage_class
+        elif tags := self.tags(source, version_id=source_version_id):
+            arguments["tags"] = tags
+        with translated(source):
+            blob.start_copy_from_url(url, **arguments)
+            state = blob.get_blob_properties()
+            while state.copy.status == "pending":
+                time.sleep(_COPY_POLL_SECONDS)
+                state = blob.get_blob_properties()
+        if state.copy.status != "success":
+            raise StoreUnreachableError(
+                f"{source}: the copy to {target} ended as {state.copy.status}.", is_retryable=True
+            )
+        return Written(
+            uri=str(goal),
+            etag=_unquoted(state.etag),
+            size_bytes=state.size,
+            version_id=state.version_id,
+        )
+
+    def set_tier(
+        self,
+        uri: str,
+        storage_class: str,
+        *,
+        etag: str | None = None,
+        version_id: str | None = None,
+    ) -> Written:
+        """Set Blob Tier takes no ETag: it is compared before and after, and the tier set back."""
+        target = self._parse(uri)
+        blob = self._blob(target)
+        before = self.head(uri)
+        if etag is not None and before.etag != etag:
+            raise PreconditionFailedError(f"{uri}: its ETag is not the one expected.")
+        with translated(uri):
+            blob.set_standard_blob_tier(storage_class, **_version(version_id))
+        after = self.head(uri)
+        if etag is not None and after.etag != etag:
+            if before.storage_class is not None:
+                with translated(uri):
+                    blob.set_standard_blob_tier(before.storage_class, **_version(version_id))
+            raise PreconditionFailedError(f"{uri}: it was replaced while its tier was set.")
+        return Written(
+            uri=str(target), etag=after.etag, size_bytes=after.size_bytes, version_id=version_id
+        )
+
+    def restore(
+        self, uri: str, *, days: int, speed: str = "standard", version_id: str | None = None
+    ) -> None:
+        """Rehydrates in place to Hot; Azure has no temporary copies, so ``days`` has no effect."""
+        from azure.storage.blob import RehydratePriority
+
+        priority = RehydratePriority("High" if speed == "expedited" else "Standard")
+        with translated(uri):
+            self._blob(self._parse(uri)).set_standard_blob_tier(
+                "Hot", rehydrate_priority=priority, **_version(version_id)
+            )
+
+    def tags(self, uri: str, *, version_id: str | None = None) -> dict[str, str]:
+        with translated(uri):
+            found = self._blob(self._parse(uri)).get_blob_tags(**_version(version_id))
+        return dict(found)
+
+    def set_tags(self, uri: str, tags: Mapping[str, str], *, version_id: str | None = None) -> None:
+        with translated(uri):
+            self._blob(self._parse(uri)).set_blob_tags(dict(tags), **_version(version_id))
+
+    def delete(
+        self, uri: str, *, etag: str | None = None, version_id: str | None = None
+    ) -> Deleted:
+        try:
+            with translated(uri):
+                self._blob(self._parse(uri)).delete_blob(
+                    **_version(version_id), **_matching(Condition(etag=etag))
+                )
+        except ObjectNotFoundError:
+            return Deleted(uri=uri)
+        return Deleted(uri=uri)
+
+    def rules(self, uri: str) -> ContainerRules:
+        """What the data plane tells; versioning and lifecycle rules stand in the management one."""
+        with translated(uri):
+            self._container(self._parse(uri)).get_container_properties()
+            service = self._client.sdk.get_service_properties()
+        soft_delete = service.get("delete_retention_policy")
+        days = soft_delete.days if soft_delete and soft_delete.enabled else 0
+        return ContainerRules(soft_delete_days=days, unreadable=("versioning", "lifecycle"))
+
+    def identity(self, item: StoredObject) -> Hashable:
+        return item.uri
+
+    def _parse(self, uri: str) -> ObjectUri:
+        target = parse_uri(uri)
+        if target.scheme != AZURE:
+            raise UsageError(f"{uri}: not an az:// URI.")
+        if target.account not in (None, self._account):
+            raise UnsupportedError(f"{uri}: is in another account than {self._account}.")
+        return ObjectUri(
+            scheme=AZURE, container=target.container, key=target.key, account=self._account
+        )
+
+    def _exists(self, target: ObjectUri) -> bool:
+        try:
+            self.head(str(target))
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def _container(self, target: ObjectUri) -> ContainerClient:
+        return self._client.sdk.get_container_client(target.container)
+
+    def _blob(self, target: ObjectUri) -> BlobClient:
+        if not target.key:
+            raise UsageError(f"{target}: names a container, not an object.")
+        return self._client.sdk.get_blob_client(target.container, target.key)
+
+    def _blobs(
+        self, target: ObjectUri, prefix: str, include: Sequence[str] = ("metadata",)
+    ) -> Iterator[Any]:
+        with translated(str(target)):
+            yield from self._container(target).list_blobs(
+                name_starts_with=prefix or None, include=[*include]
+            )
+
+
+def _changed(uri: str) -> ObjectChangedError:
+    return ObjectChangedError(f"{uri}: changed since it was listed.", hint="Scan again.")
+
+
+def _version(version_id: str | None) -> dict[str, Any]:
+    return {} if version_id is None else {"version_id": version_id}
+
+
+def _matching(condition: Condition) -> dict[str, Any]:
+    from azure.core import MatchConditions
+
+    if condition.is_absent:
+        return {"match_condition": MatchConditions.IfMissing}
+    if condition.etag is None:
+        return {}
+    return {"etag": _quoted(condition.etag), "match_condition": MatchConditions.IfNotModified}
+
+
+def _beside(properties: Properties) -> dict[str, Any]:
+    found: dict[str, Any] = {"metadata": dict(properties.metadata) or None}
+    if properties.tags:
+        found["tags"] = dict(properties.tags)
+    if properties.storage_class:
+        from azure.storage.blob import StandardBlobTier
+
+        found["standard_blob_tier"] = StandardBlobTier(properties.storage_class)
+    return found
+
+
+def _written(uri: str, answer: Mapping[str, Any], size_bytes: int) -> Written:
+    return Written(
+        uri=uri,
+        etag=_unquoted(str(answer["etag"])),
+        size_bytes=size_bytes,
+        version_id=answer.get("version_id"),
+    )
+
+
+def _quoted(etag: str) -> str:
+    return f'"{etag}"'
+
+
+def _unquoted(etag: str) -> str:
+    return etag.strip('"')
