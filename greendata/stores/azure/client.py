@@ -31,6 +31,7 @@ USER_AGENT = "greendata"
 """Marks our own requests in the account's logs."""
 
 _SDK_RETRIES = 1
+_BACKOFF_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +74,13 @@ class Client:
         return own if host.endswith(".windows.net") else f"{own}@{host}"
 
     def _make(self) -> BlobServiceClient:
-        from azure.storage.blob import BlobServiceClient
+        from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
         settings = self.settings
         options: dict[str, Any] = {
-            "retry_total": _SDK_RETRIES,
+            "retry_policy": ExponentialRetry(
+                initial_backoff=_BACKOFF_SECONDS, retry_total=_SDK_RETRIES
+            ),
             "connection_timeout": settings.connect_timeout_seconds,
             "read_timeout": settings.read_timeout_seconds,
             "user_agent": USER_AGENT,
@@ -87,12 +90,6 @@ class Client:
         try:
             if connection and not settings.anonymous and settings.endpoint_url is None:
                 made = BlobServiceClient.from_connection_string(connection, **options)
-                if made.account_name != settings.account:
-                    raise ConfigError(
-                        f"az://…@{settings.account}: AZURE_STORAGE_CONNECTION_STRING is of the"
-                        f" account {made.account_name}.",
-                        hint="Name that account, or unset the variable.",
-                    )
             else:
                 url = settings.endpoint_url or f"https://{settings.account}.blob.core.windows.net"
                 made = BlobServiceClient(url, credential=self._credential(), **options)
@@ -101,6 +98,12 @@ class Client:
                 "Azure: the connection string or endpoint is malformed.",
                 hint="Check AZURE_STORAGE_CONNECTION_STRING.",
             ) from error
+        if made.account_name and connection and made.account_name != settings.account:
+            raise ConfigError(
+                f"az://…@{settings.account}: AZURE_STORAGE_CONNECTION_STRING is of the account"
+                f" {made.account_name}.",
+                hint="Name that account, or unset the variable.",
+            )
         check_endpoint(str(made.url), allow_http=settings.allow_http)
         return made
 

@@ -105,9 +105,11 @@ class AzureStore(Store):
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         target = self._parse(uri)
         for blob in self._blobs(target, target.key, include=["uncommittedblobs"]):
-            if is_below(blob.name, target.key) and blob.etag is None:
+            place = target.with_key(blob.name)
+            # listed beside committed blobs, as one of no bytes that is not there when asked for
+            if is_below(blob.name, target.key) and not blob.size and not self._exists(place):
                 yield PendingUpload(
-                    uri=str(target.with_key(blob.name)),
+                    uri=str(place),
                     store_id=self.store_id,
                     upload_id="uncommitted",
                     started_at=blob.creation_time,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from greendata.errors import (
+    DeniedError,
+    GreendataError,
     ObjectChangedError,
+    ObjectHeldError,
     ObjectNotFoundError,
     PreconditionFailedError,
     UsageError,
@@ -37,6 +37,18 @@ from greendata.stores.remote import (
     is_own,
     literal_prefix,
     native_file,
+)
+from greendata.stores.s3.arguments import (
+    condition_arguments,
+    copy_source,
+    part_argument,
+    properties_arguments,
+    quoted,
+    sha256_checksum,
+    unquoted,
+    version_argument,
+    whole_body,
+    written_record,
 )
 from greendata.stores.s3.client import Client, S3Settings, translated
 from greendata.stores.s3.listing import pending_upload, stored_object, stored_version
@@ -136,7 +148,7 @@ class S3Store(Store):
         target = _parse(uri)
         with translated(uri):
             answer = self._client.sdk.head_object(
-                **self._key(target), **_version(version_id), ChecksumMode="ENABLED"
+                **self._key(target), **version_argument(version_id), ChecksumMode="ENABLED"
             )
         return object_details(target, answer, self.store_id)
 
@@ -169,17 +181,17 @@ class S3Store(Store):
         target = _parse(uri)
         last = "" if size_bytes is None else str(start + size_bytes - 1)
         ranged = {"Range": f"bytes={start}-{last}"} if start or last else {}
-        matching = {"IfMatch": _quoted(etag)} if etag is not None else {}
+        matching = {"IfMatch": quoted(etag)} if etag is not None else {}
         with translated(uri):
             try:
                 answer = self._client.sdk.get_object(
-                    **self._key(target), **_version(version_id), **ranged, **matching
+                    **self._key(target), **version_argument(version_id), **ranged, **matching
                 )
             except ClientError as error:
                 if error.response["ResponseMetadata"]["HTTPStatusCode"] == 416:
                     return b""  # the object ends before the range
                 raise
-            return _body(answer)
+            return whole_body(answer)
 
     def put(
         self,
@@ -194,22 +206,22 @@ class S3Store(Store):
             answer = self._client.sdk.put_object(
                 **self._key(target),
                 Body=content,
-                ChecksumSHA256=_sha256(content),
-                **_conditional(condition),
-                **_properties(properties),
+                ChecksumSHA256=sha256_checksum(content),
+                **condition_arguments(condition),
+                **properties_arguments(properties),
             )
-        return _written(uri, answer, len(content))
+        return written_record(uri, answer, len(content))
 
     def start_upload(self, uri: str, properties: Properties = NOTHING_BESIDE) -> Upload:
         target = _parse(uri)
         with translated(uri):
             answer = self._client.sdk.create_multipart_upload(
-                **self._key(target), ChecksumAlgorithm="SHA256", **_properties(properties)
+                **self._key(target), ChecksumAlgorithm="SHA256", **properties_arguments(properties)
             )
         return Upload(uri=uri, upload_id=answer["UploadId"], properties=properties)
 
     def put_part(self, upload: Upload, number: int, content: bytes) -> UploadPart:
-        target, checksum = _parse(upload.uri), _sha256(content)
+        target, checksum = _parse(upload.uri), sha256_checksum(content)
         with translated(upload.uri):
             answer = self._client.sdk.upload_part(
                 **self._key(target),
@@ -220,7 +232,7 @@ class S3Store(Store):
             )
         return UploadPart(
             number=number,
-            etag=_unquoted(answer["ETag"]),
+            etag=unquoted(answer["ETag"]),
             size_bytes=len(content),
             checksum=checksum,
         )
@@ -229,15 +241,15 @@ class S3Store(Store):
         self, upload: Upload, parts: Sequence[UploadPart], *, condition: Condition = ALWAYS
     ) -> Written:
         target = _parse(upload.uri)
-        listed = [_part(part) for part in sorted(parts, key=lambda part: part.number)]
+        listed = [part_argument(part) for part in sorted(parts, key=lambda part: part.number)]
         with translated(upload.uri):
             answer = self._client.sdk.complete_multipart_upload(
                 **self._key(target),
                 UploadId=upload.upload_id,
                 MultipartUpload={"Parts": listed},
-                **_conditional(condition),
+                **condition_arguments(condition),
             )
-        return _written(upload.uri, answer, sum(part.size_bytes for part in parts))
+        return written_record(upload.uri, answer, sum(part.size_bytes for part in parts))
 
     def abort_upload(self, uri: str, upload_id: str) -> None:
         try:
@@ -267,18 +279,18 @@ class S3Store(Store):
         replaced: dict[str, Any] = {}
         if properties is not None:
             replaced = {"MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}
-            replaced |= _properties(properties)
+            replaced |= properties_arguments(properties)
         elif before.item.storage_class:
             replaced = {"StorageClass": before.item.storage_class}
         with translated(source):
             answer = self._client.sdk.copy_object(
                 **self._key(_parse(target)),
-                CopySource=_source(_parse(source), source_version_id),
-                CopySourceIfMatch=_quoted(etag),
-                **_conditional(condition),
+                CopySource=copy_source(_parse(source), source_version_id),
+                CopySourceIfMatch=quoted(etag),
+                **condition_arguments(condition),
                 **replaced,
             )
-        return _written(
+        return written_record(
             target,
             answer["CopyObjectResult"] | {"VersionId": answer.get("VersionId")},
             before.item.size_bytes,
@@ -318,7 +330,7 @@ class S3Store(Store):
         with translated(uri):
             try:
                 self._client.sdk.restore_object(
-                    **self._key(_parse(uri)), **_version(version_id), RestoreRequest=request
+                    **self._key(_parse(uri)), **version_argument(version_id), RestoreRequest=request
                 )
             except ClientError as error:
                 if error.response["Error"].get("Code") != "RestoreAlreadyInProgress":
@@ -327,7 +339,7 @@ class S3Store(Store):
     def tags(self, uri: str, *, version_id: str | None = None) -> dict[str, str]:
         with translated(uri):
             answer = self._client.sdk.get_object_tagging(
-                **self._key(_parse(uri)), **_version(version_id)
+                **self._key(_parse(uri)), **version_argument(version_id)
             )
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
@@ -335,28 +347,30 @@ class S3Store(Store):
         listed = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
         with translated(uri):
             self._client.sdk.put_object_tagging(
-                **self._key(_parse(uri)), **_version(version_id), Tagging={"TagSet": listed}
+                **self._key(_parse(uri)), **version_argument(version_id), Tagging={"TagSet": listed}
             )
 
     def set_hold(self, uri: str, *, is_held: bool, version_id: str | None = None) -> None:
         with translated(uri):
             self._client.sdk.put_object_legal_hold(
                 **self._key(_parse(uri)),
-                **_version(version_id),
+                **version_argument(version_id),
                 LegalHold={"Status": "ON" if is_held else "OFF"},
             )
 
     def delete(
         self, uri: str, *, etag: str | None = None, version_id: str | None = None
     ) -> Deleted:
-        matching = {"IfMatch": _quoted(etag)} if etag is not None else {}
+        matching = {"IfMatch": quoted(etag)} if etag is not None else {}
         try:
             with translated(uri):
                 answer = self._client.sdk.delete_object(
-                    **self._key(_parse(uri)), **_version(version_id), **matching
+                    **self._key(_parse(uri)), **version_argument(version_id), **matching
                 )
         except ObjectNotFoundError:
             return Deleted(uri=uri)
+        except DeniedError as error:
+            raise self._held(uri, version_id) or error from error.__cause__
         is_marker = bool(answer.get("DeleteMarker")) and version_id is None
         return Deleted(uri=uri, marker_version_id=answer.get("VersionId") if is_marker else None)
 
@@ -395,19 +409,29 @@ class S3Store(Store):
                     **self._key(_parse(target)),
                     UploadId=upload.upload_id,
                     PartNumber=number,
-                    CopySource=_source(_parse(item.uri), version_id),
+                    CopySource=copy_source(_parse(item.uri), version_id),
                     CopySourceRange=f"bytes={start}-{stop - 1}",
-                    CopySourceIfMatch=_quoted(etag),
+                    CopySourceIfMatch=quoted(etag),
                 )["CopyPartResult"]
                 parts.append(
                     UploadPart(
                         number=number,
-                        etag=_unquoted(answer["ETag"]),
+                        etag=unquoted(answer["ETag"]),
                         size_bytes=stop - start,
                         checksum=answer.get("ChecksumSHA256"),
                     )
                 )
         return self.complete_upload(upload, parts, condition=condition)
+
+    def _held(self, uri: str, version_id: str | None) -> ObjectHeldError | None:
+        """Whether it is a hold that forbids a change: the answer itself does not always say so."""
+        try:
+            found = self.details(uri, version_id=version_id)
+        except GreendataError:
+            return None
+        if not found.is_held and found.retain_until is None:
+            return None
+        return ObjectHeldError(f"{uri}: a hold or its retention forbids the change.")
 
     def _exists(self, target: ObjectUri) -> bool:
         try:
@@ -445,72 +469,3 @@ def _parse(uri: str) -> ObjectUri:
 
 def _changed(uri: str) -> ObjectChangedError:
     return ObjectChangedError(f"{uri}: changed since it was listed.", hint="Scan again.")
-
-
-def _body(answer: Any) -> bytes:
-    """The body, whole: one that is cut short is a failure of the connection."""
-    from botocore.exceptions import HTTPClientError, IncompleteReadError, ResponseStreamingError
-    from urllib3.exceptions import HTTPError
-
-    expected = answer.get("ContentLength")
-    try:
-        found: bytes = answer["Body"].read()
-    except (HTTPError, IncompleteReadError, OSError) as error:
-        raise ResponseStreamingError(error=error) from error
-    if expected is not None and len(found) != expected:
-        raise HTTPClientError(error=f"{len(found)} of {expected} bytes")
-    return found
-
-
-def _version(version_id: str | None) -> dict[str, str]:
-    return {} if version_id is None else {"VersionId": version_id}
-
-
-def _source(source: ObjectUri, version_id: str | None) -> dict[str, str]:
-    return {"Bucket": source.container, "Key": source.key} | _version(version_id)
-
-
-def _conditional(condition: Condition) -> dict[str, str]:
-    if condition.is_absent:
-        return {"IfNoneMatch": "*"}
-    return {} if condition.etag is None else {"IfMatch": _quoted(condition.etag)}
-
-
-def _properties(properties: Properties) -> dict[str, Any]:
-    found = {
-        "ContentType": properties.content_type,
-        "ContentEncoding": properties.content_encoding,
-        "Metadata": dict(properties.metadata) or None,
-        "Tagging": urlencode(dict(properties.tags)) or None,
-        "StorageClass": properties.storage_class,
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _part(part: UploadPart) -> dict[str, Any]:
-    listed: dict[str, Any] = {"PartNumber": part.number, "ETag": _quoted(part.etag)}
-    if part.checksum:
-        listed["ChecksumSHA256"] = part.checksum
-    return listed
-
-
-def _written(uri: str, answer: Mapping[str, Any], size_bytes: int) -> Written:
-    version_id = answer.get("VersionId")
-    return Written(
-        uri=uri,
-        etag=_unquoted(answer["ETag"]),
-        size_bytes=size_bytes,
-        version_id=None if version_id in (None, "null") else version_id,
-    )
-
-
-def _sha256(content: bytes) -> str:
-    return base64.b64encode(hashlib.sha256(content).digest()).decode()
-
-
-def _quoted(etag: str) -> str:
-    return f'"{etag}"'
-
-
-def _unquoted(etag: str) -> str:
-    return etag.strip('"')

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+
+from greendata.errors import (
+    ConfigError,
+    DeniedError,
+    ObjectArchivedError,
+    ObjectChangedError,
+    ObjectHeldError,
+    ObjectNotFoundError,
+    StoreUnreachableError,
+    UnsupportedError,
+)
+from greendata.stores.azure import AzureSettings, AzureStore
+from greendata.stores.base import Store
+from tests.stores.contract import StoreContract
+from tests.stores.servers import ACCOUNT, ACCOUNT_KEY, free_port
+
+
+def azure() -> AzureStore:
+    return AzureStore(AzureSettings(account=ACCOUNT))
+
+
+class TestAzureStore(StoreContract):
+    unfit_keys = frozenset({"back\\slash"})  # Azure's SDKs make it a slash
+    cool_class = "Cool"
+    archive_class = "Archive"
+
+    @pytest.fixture
+    def store(self, container: str) -> Store:
+        return azure()
+
+    @pytest.fixture
+    def root(self, container: str) -> str:
+        return f"az://{container}/place/"
+
+
+def test_an_account_is_not_mistaken_for_another(container: str) -> None:
+    with pytest.raises(UnsupportedError, match="another account"):
+        azure().head("az://c@other/a")
+    with pytest.raises(ConfigError, match="CONNECTION_STRING is of"):
+        AzureStore(AzureSettings(account="other")).head("az://c@other/a")
+
+
+def test_a_missing_container_is_named(container: str) -> None:
+    with pytest.raises(ObjectNotFoundError, match="no-such") as caught:
+        list(azure().list(f"az://no-such@{ACCOUNT}/a"))
+    assert caught.value.hint
+
+
+def test_a_wrong_key_is_denied_and_not_told(
+    container: str, azure_connection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = "A" * 86 + "=="
+    connection = azure_connection.replace(ACCOUNT_KEY, wrong)
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", connection)
+    with pytest.raises(DeniedError) as caught:
+        azure().head(f"az://{container}/a")
+    assert wrong not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_server_that_does_not_answer_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_CONNECTION_STRING", raising=False)
+    monkeypatch.setenv("AZURE_STORAGE_KEY", ACCOUNT_KEY)
+    settings = AzureSettings(
+        account=ACCOUNT,
+        endpoint_url=f"http://127.0.0.1:{free_port()}/{ACCOUNT}",
+        connect_timeout_seconds=1,
+        read_timeout_seconds=1,
+    )
+    with pytest.raises(StoreUnreachableError) as caught:
+        AzureStore(settings).head(f"az://c@{ACCOUNT}/a")
+    assert caught.value.is_retryable
+    assert ACCOUNT_KEY not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_blob_replaced_while_it_is_read_is_refused(container: str) -> None:
+    store, uri = azure(), f"az://{container}/a"
+    store.put(uri, b"x" * (24 << 20))
+    with store.open(store.head(uri)) as file:
+        assert file.read(10) == b"x" * 10
+        store.put(uri, b"y" * (24 << 20))
+        with pytest.raises(ObjectChangedError):
+            file.read()
+
+
+def test_an_archived_blob_is_not_overwritten(container: str) -> None:
+    store, uri = azure(), f"az://{container}/a"
+    store.put(uri, b"one")
+    store.set_tier(uri, "Archive")
+    with pytest.raises(ObjectArchivedError):
+        store.put(uri, b"two")
+
+
+def test_a_leased_blob_is_held(container: str, azure_connection: str) -> None:
+    from azure.storage.blob import BlobServiceClient
+
+    store, uri = azure(), f"az://{container}/a"
+    store.put(uri, b"one")
+    name = container.partition("@")[0]
+    with BlobServiceClient.from_connection_string(azure_connection) as service:
+        lease = service.get_blob_client(name, "a").acquire_lease(15)
+        assert store.details(uri).is_held
+        with pytest.raises(ObjectHeldError):
+            store.delete(uri)
+        lease.release()
+    store.delete(uri)
