@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import glob as stdlib_glob
 import os
@@ -9,12 +10,33 @@ import re
 import stat
 from collections.abc import Hashable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from greendata.errors import ObjectChangedError, ObjectNotFoundError, UsageError
+from greendata.errors import (
+    GreendataError,
+    ObjectChangedError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    UsageError,
+)
 from greendata.model import StoredObject
+from greendata.stores import files
 from greendata.stores.base import OWN_FOLDERS, Report, Store, store_error
+from greendata.stores.records import (
+    ALWAYS,
+    NOTHING_BESIDE,
+    Capabilities,
+    Condition,
+    Deleted,
+    ObjectDetails,
+    PendingUpload,
+    Properties,
+    Upload,
+    UploadPart,
+    Written,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,6 +44,7 @@ if TYPE_CHECKING:
 STORE_ID = "local"
 SCHEME = "file://"
 
+_COPY_BYTES = 8 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SCHEME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _GLOB_CHARACTERS = "*?["
@@ -76,6 +99,7 @@ class LocalStore(Store):
     """Files of this machine. The ETag is made of size, mtime and inode."""
 
     store_id = STORE_ID
+    capabilities = Capabilities(is_multipart=True)
 
     def expand(self, uri: str) -> tuple[str, ...]:
         if not is_glob(uri):
@@ -106,7 +130,103 @@ class LocalStore(Store):
                 yield _stored_object(found_uri, status)
 
     def head(self, uri: str) -> StoredObject:
-        return _stored_object(uri, _regular(uri, _stat(uri, uri_to_path(uri))))
+        return _stored_object(uri, _regular(uri, _stat(uri, uri_to_path(uri), with_own=True)))
+
+    def details(self, uri: str, *, version_id: str | None = None) -> ObjectDetails:
+        return ObjectDetails(item=self.head(uri))
+
+    def read(
+        self,
+        uri: str,
+        *,
+        start: int = 0,
+        size_bytes: int | None = None,
+        etag: str | None = None,
+        version_id: str | None = None,
+    ) -> bytes:
+        with _translated(uri), open(uri_to_path(uri), "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if etag is not None and _stored_object(uri, status).etag != etag:
+                raise PreconditionFailedError(f"{uri}: its ETag is not the one expected.")
+            stream.seek(start)
+            return stream.read(-1 if size_bytes is None else size_bytes)
+
+    def put(
+        self,
+        uri: str,
+        content: bytes,
+        *,
+        condition: Condition = ALWAYS,
+        properties: Properties = NOTHING_BESIDE,
+    ) -> Written:
+        with _translated(uri):
+            files.publish(Path(uri_to_path(uri)), [content], condition, _etag_of)
+        return self._written(uri)
+
+    def start_upload(self, uri: str, properties: Properties = NOTHING_BESIDE) -> Upload:
+        with _translated(uri):
+            upload_id = files.start_upload(Path(uri_to_path(uri)))
+        return Upload(uri=uri, upload_id=upload_id, properties=properties)
+
+    def put_part(self, upload: Upload, number: int, content: bytes) -> UploadPart:
+        path = Path(uri_to_path(upload.uri))
+        with _translated(upload.uri):
+            files.put_part(path, upload.upload_id, number, content)
+        return UploadPart(number=number, etag=str(number), size_bytes=len(content))
+
+    def complete_upload(
+        self, upload: Upload, parts: Sequence[UploadPart], *, condition: Condition = ALWAYS
+    ) -> Written:
+        path = Path(uri_to_path(upload.uri))
+        pieces = files.parts_of(path, upload.upload_id, (part.number for part in parts))
+        with _translated(upload.uri):
+            files.publish(path, pieces, condition, _etag_of)
+            files.drop_upload(path, upload.upload_id)
+        return self._written(upload.uri)
+
+    def abort_upload(self, uri: str, upload_id: str) -> None:
+        files.drop_upload(Path(uri_to_path(uri)), upload_id)
+
+    def uploads(self, uri: str) -> Iterator[PendingUpload]:
+        for target, upload_id, size_bytes in files.open_uploads(Path(uri_to_path(uri))):
+            yield PendingUpload(
+                uri=path_to_uri(str(target)),
+                store_id=STORE_ID,
+                upload_id=upload_id,
+                started_at=None,
+                size_bytes=size_bytes,
+            )
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        source_etag: str | None = None,
+        source_version_id: str | None = None,
+        condition: Condition = ALWAYS,
+        properties: Properties | None = None,
+    ) -> Written:
+        """A copy of the bytes of the one file that was opened."""
+        with _translated(source), open(uri_to_path(source), "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if source_etag not in (None, _stored_object(source, status).etag):
+                raise PreconditionFailedError(f"{source}: its ETag is not the one expected.")
+            pieces = iter(lambda: stream.read(_COPY_BYTES), b"")
+            with _translated(target):
+                files.publish(Path(uri_to_path(target)), pieces, condition, _etag_of)
+        return self._written(target)
+
+    def delete(
+        self, uri: str, *, etag: str | None = None, version_id: str | None = None
+    ) -> Deleted:
+        with _translated(uri):
+            files.remove(Path(uri_to_path(uri)), etag, _etag_of)
+        return Deleted(uri=uri)
+
+    def _written(self, uri: str) -> Written:
+        item = self.head(uri)
+        return Written(uri=uri, etag=item.etag, size_bytes=item.size_bytes)
 
     def open(self, item: StoredObject) -> pa.NativeFile:
         import pyarrow as pa
@@ -127,6 +247,23 @@ class LocalStore(Store):
         except ObjectNotFoundError:  # removed since it was listed: whoever opens it will see
             return item.uri
         return (status.st_dev, status.st_ino)
+
+
+@contextlib.contextmanager
+def _translated(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, GreendataError):  # some are of the standard library's classes too
+            raise
+        raise store_error(uri, error) from error
+
+
+def _etag_of(path: Path) -> str | None:
+    try:
+        return _stored_object("", path.stat()).etag
+    except FileNotFoundError:
+        return None
 
 
 def _encoded_path(uri: str) -> str:
@@ -181,8 +318,8 @@ def _is_own(path: str) -> bool:
     return not OWN_FOLDERS.isdisjoint(path.split(os.sep))
 
 
-def _stat(uri: str, path: str) -> os.stat_result:
-    if _is_own(path):
+def _stat(uri: str, path: str, *, with_own: bool = False) -> os.stat_result:
+    if not with_own and _is_own(path):
         raise ObjectNotFoundError(f"{uri}: is in a folder of greendata itself, never scanned.")
     try:
         return os.stat(path)

@@ -1,0 +1,173 @@
+"""Changing files so that nobody sees half of one, and nothing is lost to somebody else's write.
+
+Conditions are exact among processes of this program, which take turns on a lock file. Against other
+writers creation is exact (``link`` never replaces), and so is deletion: the file is moved aside
+first, looked at, and linked back if it is not the one that was meant. Replacing under a condition
+has a gap of microseconds between the look and the move; declare ``exclusive_writer`` or keep
+versions of what others write to.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from greendata.errors import ObjectNotFoundError, PreconditionFailedError
+from greendata.stores.records import Condition
+
+OWN_FOLDER = ".greendata"
+_UPLOADS = "uploads"
+_TARGET = "target"
+
+EtagOf = Callable[[Path], str | None]
+"""The ETag of the file at a path; None where there is none."""
+
+
+def publish(path: Path, pieces: Iterable[bytes], condition: Condition, etag_of: EtagOf) -> None:
+    """Write a file under a name of its own, make it durable, and give it its name at once.
+
+    Raises:
+        PreconditionFailedError: what is there is not what ``condition`` says.
+        OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = _own_folder(path) / f"{uuid.uuid4().hex}.partial"
+    try:
+        with aside.open("xb") as stream:
+            for piece in pieces:
+                stream.write(piece)
+            stream.flush()
+            os.fsync(stream.fileno())
+        with _locked(path):
+            _give_name(aside, path, condition, etag_of)
+        _sync_folder(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _give_name(aside: Path, path: Path, condition: Condition, etag_of: EtagOf) -> None:
+    if condition.is_absent:
+        try:
+            os.link(aside, path)
+        except FileExistsError as error:
+            raise PreconditionFailedError(f"{path}: there is a file already.") from error
+        return
+    if condition.etag is not None and etag_of(path) != condition.etag:
+        raise PreconditionFailedError(f"{path}: is not the file that was expected.")
+    aside.replace(path)
+
+
+def remove(path: Path, etag: str | None, etag_of: EtagOf) -> None:
+    """Delete a file; with ``etag`` only if it is that one. One that is gone is no error.
+
+    Raises:
+        PreconditionFailedError: it is another file; it stays.
+        OSError.
+    """
+    if etag is None:
+        path.unlink(missing_ok=True)
+        return
+    if not path.parent.is_dir():
+        return
+    aside = _own_folder(path) / f"{uuid.uuid4().hex}.removed"
+    with _locked(path):
+        if etag_of(path) is None:
+            return
+        path.rename(aside)
+        if etag_of(aside) == etag:
+            aside.unlink()
+            _sync_folder(path.parent)
+            return
+        with suppress(FileExistsError):  # a newer file has the name: the older one is superseded
+            os.link(aside, path)
+        aside.unlink()
+    raise PreconditionFailedError(f"{path}: is not the file that was expected.")
+
+
+def start_upload(path: Path) -> str:
+    """A folder for the parts of a file that is written in parts; its id."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    upload_id = uuid.uuid4().hex
+    folder = _upload_folder(path, upload_id)
+    folder.mkdir(parents=True)
+    (folder / _TARGET).write_bytes(os.fsencode(path))
+    return upload_id
+
+
+def put_part(path: Path, upload_id: str, number: int, content: bytes) -> None:
+    """Keep part ``number``; sent again it replaces.
+
+    Raises:
+        ObjectNotFoundError: the upload is not open.
+    """
+    folder = _upload_folder(path, upload_id)
+    aside = folder / f"{uuid.uuid4().hex}.partial"
+    try:
+        aside.write_bytes(content)
+    except FileNotFoundError as error:
+        raise ObjectNotFoundError(f"{path}: its upload is not open any more.") from error
+    aside.replace(folder / f"{number:06d}")
+
+
+def parts_of(path: Path, upload_id: str, numbers: Iterable[int]) -> Iterator[bytes]:
+    """The contents of parts, in order.
+
+    Raises:
+        ObjectNotFoundError: the upload, or a part of it, is not there.
+    """
+    folder = _upload_folder(path, upload_id)
+    for number in sorted(numbers):
+        try:
+            yield (folder / f"{number:06d}").read_bytes()
+        except FileNotFoundError as error:
+            raise ObjectNotFoundError(f"{path}: part {number} was never sent.") from error
+
+
+def drop_upload(path: Path, upload_id: str) -> None:
+    """Remove the parts; an upload that is gone is no error."""
+    shutil.rmtree(_upload_folder(path, upload_id), ignore_errors=True)
+
+
+def open_uploads(root: Path) -> Iterator[tuple[Path, str, int]]:
+    """Target, id and bytes of every incomplete upload below a folder."""
+    for folder, names, _ in os.walk(root):
+        if OWN_FOLDER not in names:
+            continue
+        uploads = Path(folder) / OWN_FOLDER / _UPLOADS
+        for upload in sorted(uploads.iterdir()) if uploads.is_dir() else ():
+            target = Path(os.fsdecode((upload / _TARGET).read_bytes()))
+            parts = [part for part in upload.iterdir() if part.name.isdigit()]
+            yield target, upload.name, sum(part.stat().st_size for part in parts)
+
+
+def _upload_folder(path: Path, upload_id: str) -> Path:
+    return path.parent / OWN_FOLDER / _UPLOADS / upload_id
+
+
+def _own_folder(path: Path) -> Path:
+    """A folder on the same file system that no listing shows."""
+    is_inside = OWN_FOLDER in path.parent.parts
+    folder = path.parent if is_inside else path.parent / OWN_FOLDER
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process of this program at a time among the files of a folder."""
+    with (_own_folder(path) / "write.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
