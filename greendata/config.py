@@ -49,6 +49,7 @@ class StoreSettings:
         endpoint: URL of a server that speaks the protocol; None is the provider's own.
         exclusive_writer: nobody else writes below ``match``, so that races need no precondition.
         allow_http: plain HTTP to a host that is not this machine.
+        attempts: tries of a call that fails for a reason that may pass, with growing waits.
     """
 
     match: str
@@ -63,6 +64,8 @@ class StoreSettings:
     allow_http: bool = False
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 60.0
+    attempts: int = 6
+    max_requests_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +202,8 @@ def _models() -> dict[str, type[BaseModel]]:
         allow_http: bool = False
         connect_timeout_seconds: float = Field(default=10.0, gt=0)
         read_timeout_seconds: float = Field(default=60.0, gt=0)
+        attempts: int = Field(default=6, ge=1, le=100)
+        max_requests_per_second: float | None = Field(default=None, gt=0)
 
     class Document(Strict):
         catalog: str | None = Field(default=None, min_length=1)

@@ -231,31 +231,44 @@ class Stores(Store):
 def _s3_store(entry: StoreSettings) -> Store:
     from greendata.stores.s3 import S3Settings, S3Store
 
-    return S3Store(
-        S3Settings(
-            endpoint_url=entry.endpoint,
-            region=entry.region,
-            profile=entry.profile,
-            path_style=entry.path_style,
-            anonymous=entry.anonymous,
-            expected_bucket_owner=entry.expected_bucket_owner,
-            allow_http=entry.allow_http,
-            connect_timeout_seconds=entry.connect_timeout_seconds,
-            read_timeout_seconds=entry.read_timeout_seconds,
-        )
+    return _retrying(
+        entry,
+        S3Store(
+            S3Settings(
+                endpoint_url=entry.endpoint,
+                region=entry.region,
+                profile=entry.profile,
+                path_style=entry.path_style,
+                anonymous=entry.anonymous,
+                expected_bucket_owner=entry.expected_bucket_owner,
+                allow_http=entry.allow_http,
+                connect_timeout_seconds=entry.connect_timeout_seconds,
+                read_timeout_seconds=entry.read_timeout_seconds,
+            )
+        ),
     )
 
 
 def _azure_store(account: str, entry: StoreSettings) -> Store:
     from greendata.stores.azure import AzureSettings, AzureStore
 
-    return AzureStore(
-        AzureSettings(
-            account=account,
-            endpoint_url=entry.endpoint,
-            anonymous=entry.anonymous,
-            allow_http=entry.allow_http,
-            connect_timeout_seconds=entry.connect_timeout_seconds,
-            read_timeout_seconds=entry.read_timeout_seconds,
-        )
+    return _retrying(
+        entry,
+        AzureStore(
+            AzureSettings(
+                account=account,
+                endpoint_url=entry.endpoint,
+                anonymous=entry.anonymous,
+                allow_http=entry.allow_http,
+                connect_timeout_seconds=entry.connect_timeout_seconds,
+                read_timeout_seconds=entry.read_timeout_seconds,
+            )
+        ),
     )
+
+
+def _retrying(entry: StoreSettings, store: Store) -> Store:
+    from greendata.stores.wrappers import RetryingStore, RetrySettings
+
+    settings = RetrySettings(attempts=entry.attempts, calls_a_second=entry.max_requests_per_second)
+    return RetryingStore(store, settings)

@@ -13,11 +13,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from greendata.errors import ConfigError, GreendataError
+from greendata.errors import (
+    ConfigError,
+    GreendataError,
+    ObjectChangedError,
+    PreconditionFailedError,
+)
 from greendata.stores.base import OWN_FOLDERS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from greendata.model import StoredObject
+    from greendata.stores.base import Store
 
 BLOCK_BYTES = 1 << 20
 """What a jump fetches."""
@@ -187,8 +195,24 @@ class RangedFile(io.RawIOBase):
             self._blocks.popitem(last=False)
 
 
-def native_file(size_bytes: int, read_range: ReadRange) -> pa.NativeFile:
-    """A pyarrow file over ranged requests."""
+def open_ranged(store: Store, item: StoredObject) -> pa.NativeFile:
+    """An object as a seekable file; every range is read only while it has the ETag of ``item``.
+
+    Raises:
+        ObjectChangedError: it has another one, now or at any later read.
+        ObjectNotFoundError, DeniedError, StoreUnreachableError.
+    """
     import pyarrow as pa
 
-    return pa.PythonFile(RangedFile(size_bytes, read_range), mode="r")
+    def changed() -> ObjectChangedError:
+        return ObjectChangedError(f"{item.uri}: changed since it was listed.", hint="Scan again.")
+
+    def read_range(start: int, size: int) -> bytes:
+        try:
+            return store.read(item.uri, start=start, size_bytes=size, etag=item.etag)
+        except PreconditionFailedError as error:
+            raise changed() from error
+
+    if store.head(item.uri).etag != item.etag:
+        raise changed()
+    return pa.PythonFile(RangedFile(item.size_bytes, read_range), mode="r")

@@ -8,7 +8,6 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from greendata.errors import (
-    ObjectChangedError,
     ObjectNotFoundError,
     PreconditionFailedError,
     StoreUnreachableError,
@@ -39,7 +38,7 @@ from greendata.stores.remote import (
     is_below,
     is_own,
     literal_prefix,
-    native_file,
+    open_ranged,
 )
 from greendata.stores.uris import AZURE, ObjectUri, parse_uri
 
@@ -125,16 +124,7 @@ class AzureStore(Store):
         return object_details(target, answer, self.store_id)
 
     def open(self, item: StoredObject) -> pa.NativeFile:
-        if self.head(item.uri).etag != item.etag:
-            raise _changed(item.uri)
-
-        def read_range(start: int, size: int) -> bytes:
-            try:
-                return self.read(item.uri, start=start, size_bytes=size, etag=item.etag)
-            except PreconditionFailedError as error:
-                raise _changed(item.uri) from error
-
-        return native_file(item.size_bytes, read_range)
+        return open_ranged(self, item)
 
     def read(
         self,
@@ -378,10 +368,6 @@ class AzureStore(Store):
             yield from self._container(target).list_blobs(
                 name_starts_with=prefix or None, include=[*include]
             )
-
-
-def _changed(uri: str) -> ObjectChangedError:
-    return ObjectChangedError(f"{uri}: changed since it was listed.", hint="Scan again.")
 
 
 def _version(version_id: str | None) -> dict[str, Any]:

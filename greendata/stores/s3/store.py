@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 from greendata.errors import (
     DeniedError,
     GreendataError,
-    ObjectChangedError,
     ObjectHeldError,
     ObjectNotFoundError,
-    PreconditionFailedError,
     UsageError,
 )
 from greendata.model import StoredObject
@@ -36,7 +34,7 @@ from greendata.stores.remote import (
     is_below,
     is_own,
     literal_prefix,
-    native_file,
+    open_ranged,
 )
 from greendata.stores.s3.arguments import (
     condition_arguments,
@@ -153,17 +151,7 @@ class S3Store(Store):
         return object_details(target, answer, self.store_id)
 
     def open(self, item: StoredObject) -> pa.NativeFile:
-        now = self.head(item.uri)
-        if now.etag != item.etag:
-            raise _changed(item.uri)
-
-        def read_range(start: int, size: int) -> bytes:
-            try:
-                return self.read(item.uri, start=start, size_bytes=size, etag=item.etag)
-            except PreconditionFailedError as error:
-                raise _changed(item.uri) from error
-
-        return native_file(item.size_bytes, read_range)
+        return open_ranged(self, item)
 
     def read(
         self,
@@ -465,7 +453,3 @@ def _parse(uri: str) -> ObjectUri:
     if target.scheme != S3:
         raise UsageError(f"{uri}: not an s3:// URI.")
     return target
-
-
-def _changed(uri: str) -> ObjectChangedError:
-    return ObjectChangedError(f"{uri}: changed since it was listed.", hint="Scan again.")

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from greendata.errors import (
     GreendataError,
@@ -17,7 +17,13 @@ from greendata.errors import (
 )
 from greendata.stores.base import Store
 from greendata.stores.records import Written
+from greendata.stores.remote import open_ranged
 from greendata.stores.wrappers.base import Call, StoreWrapper
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from greendata.model import StoredObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +58,9 @@ class RetryingStore(StoreWrapper):
         self._sleep, self._clock, self._draw = sleep, clock, draw
         self._lock = threading.Lock()
         self._next_at = 0.0
+
+    def open(self, item: StoredObject) -> pa.NativeFile:
+        return open_ranged(self, item)  # so that each of its ranges is retried too
 
     def _around(self, call: Call) -> Any:
         attempts = self._settings.attempts
