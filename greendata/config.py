@@ -190,7 +190,7 @@ def _models() -> dict[str, type[BaseModel]]:
         manifest: str | None = None
 
     class StoreEntry(Strict):
-        match: str = Field(pattern=r"^(s3|az)://.+")
+        match: str = Field(pattern=r"^(s3|az)://")
         endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+/?[^\s?#@]*$")
         region: str | None = None
         profile: str | None = None

@@ -137,3 +137,39 @@ def test_find_config_ignores_a_folder_of_that_name(tmp_path: Path) -> None:
 
 def test_did_you_mean_says_nothing_when_nothing_is_near() -> None:
     assert did_you_mean("zzz", ["catalog", "datasets"]) == ""
+
+
+def test_stores_are_read_and_checked(tmp_path: Path) -> None:
+    path = tmp_path / "greendata.yaml"
+    path.write_text(
+        'stores:\n  - {match: "s3://a/", endpoint: "https://s3.example", exclusive_writer: true}\n'
+        '  - {match: "az://", account: corp}\n'
+    )
+    first, second = read_config(path).stores
+    assert (first.match, first.endpoint, first.exclusive_writer) == (
+        "s3://a/",
+        "https://s3.example",
+        True,
+    )
+    assert (second.account, second.endpoint) == ("corp", None)
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ('{match: "s3://a/", endpiont: "https://x"}', "Did you mean 'endpoint'?"),
+        ("{match: data/}", "match"),
+        ('{match: "s3://a", endpoint: "https://user:secret@host"}', "endpoint"),
+        ('{match: "s3://a", attempts: 0}', "attempts"),
+        ('{match: "s3://a", match: "s3://b"}', "match"),
+    ],
+)
+def test_mistakes_in_stores_are_named_with_their_place(
+    tmp_path: Path, entry: str, told: str
+) -> None:
+    path = tmp_path / "greendata.yaml"
+    path.write_text(f"stores:\n  - {entry}\n")
+    with pytest.raises(ConfigError, match=r"greendata\.yaml:2:") as caught:
+        read_config(path)
+    assert told in str(caught.value)
+    assert "secret" not in str(caught.value)

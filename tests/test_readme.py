@@ -7,6 +7,7 @@ replaced, and why:
   repository first; that it is the same command is checked in its text.
 * ``scripts/test`` is what runs this test; it and ``scripts/check`` are only checked to be there,
   executable and of valid syntax.
+* ``scripts/try_stores`` runs the program behind it, without installing first.
 * ``source .venv/bin/activate`` puts ``greendata`` on the path; here a two-line script does.
 * ``scripts/bench/…`` take minutes; their files must exist and compile.
 """
@@ -107,6 +108,9 @@ def substituted(command: str) -> str | None:
         check_script(first)
         assert "-m greendata demo" in (REPOSITORY / first).read_text()
         return shlex.join(["greendata", "demo", "--max-bytes", "1MB", *rest])
+    if first == "scripts/try_stores":
+        check_script(first)
+        return shlex.join([sys.executable, str(REPOSITORY / "scripts" / "try_stores.py"), *rest])
     if first == "source":
         assert rest == [".venv/bin/activate"]
         return None
@@ -146,7 +150,9 @@ def test_readme_commands_and_examples_run_in_their_order(tmp_path: Path) -> None
     assert ran > 10
 
 
-@pytest.mark.parametrize("name", ["scripts/demo", "scripts/test", "scripts/check", ".ci/run"])
+@pytest.mark.parametrize(
+    "name", ["scripts/demo", "scripts/test", "scripts/check", "scripts/try_stores", ".ci/run"]
+)
 def test_scripts_are_executable_and_of_valid_syntax(name: str) -> None:
     check_script(name)
 
