@@ -8,6 +8,7 @@ from greendata import __version__
 from greendata.cli.demo import demo
 from greendata.cli.doctor import doctor
 from greendata.cli.duplicates import duplicates
+from greendata.cli.inventory import inventory
 from greendata.cli.options import global_options
 from greendata.cli.overlap import overlap
 from greendata.cli.scan import scan
@@ -38,5 +39,5 @@ def greendata(context: click.Context) -> None:
     context.ensure_object(Settings).command = context.invoked_subcommand or ""
 
 
-for command in (scan, duplicates, overlap, doctor, demo):
+for command in (scan, duplicates, overlap, inventory, doctor, demo):
     greendata.add_command(command)
