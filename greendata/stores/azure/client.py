@@ -74,12 +74,12 @@ class Client:
         return own if host.endswith(".windows.net") else f"{own}@{host}"
 
     def _make(self) -> BlobServiceClient:
-        from azure.storage.blob import BlobServiceClient, ExponentialRetry
+        from azure.storage.blob import BlobServiceClient, LinearRetry
 
         settings = self.settings
         options: dict[str, Any] = {
-            "retry_policy": ExponentialRetry(
-                initial_backoff=_BACKOFF_SECONDS, retry_total=_SDK_RETRIES
+            "retry_policy": LinearRetry(
+                backoff=_BACKOFF_SECONDS, retry_total=_SDK_RETRIES, random_jitter_range=0
             ),
             "connection_timeout": settings.connect_timeout_seconds,
             "read_timeout": settings.read_timeout_seconds,
