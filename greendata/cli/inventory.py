@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--from-reports",
     is_flag=True,
-    help="The URIs hold S3 Inventory reports; the newest complete one is read.",
+    help="The URIs hold S3 or Azure Blob Inventory reports; the newest complete one is read.",
 )
 @click.option(
     "--versions", "with_versions", is_flag=True, help="List earlier versions and delete markers."
@@ -39,9 +39,9 @@ def inventory(
 ) -> None:
     """Take stock of every object, without reading what is in them.
 
-    Objects come from listings, or from S3 Inventory reports (CSV, Parquet, ORC), whose checksums
-    are compared. Shows objects and bytes by bucket, storage class and state: earlier versions and
-    incomplete uploads are the commonest waste.
+    Objects come from listings, or from inventory reports of S3 (CSV, Parquet, ORC) and Azure (CSV,
+    Parquet), whose checksums are compared. Shows objects and bytes by bucket, storage class and
+    state: earlier versions and incomplete uploads are the commonest waste.
 
     \b
     Examples:

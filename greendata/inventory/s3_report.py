@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greendata.errors import IntegrityError, ObjectNotFoundError
-from greendata.inventory.schema import TIME, as_inventory
+from greendata.inventory.columns import as_flag, as_number, as_text, as_time
+from greendata.inventory.schema import as_inventory
 
 if TYPE_CHECKING:
     from greendata.stores.base import Store
@@ -31,7 +32,6 @@ _CHECKSUM = "manifest.checksum"
 _REQUIRED = ("bucket", "key")
 _BLOCK_BYTES = 8 << 20
 _BATCH_ROWS = 200_000
-_TRUE = "true"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,54 +249,28 @@ def _decoded(keys: pa.Array) -> pa.Array:
     return pc.replace_with_mask(keys, is_encoded, pa.array(plain, pa.string()))
 
 
-def _text(column: pa.Array) -> pa.Array:
-    """Text; S3 writes nothing where there is nothing."""
-    text = column.cast(pa.string())
-    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
-
-
-def _number(column: pa.Array) -> pa.Array:
-    return _text(column).cast(pa.int64()) if pa.types.is_string(column.type) else column
-
-
-def _flag(column: pa.Array) -> pa.Array:
-    if pa.types.is_boolean(column.type):
-        return column
-    return pc.equal(pc.utf8_lower(_text(column)), _TRUE)
-
-
-def _time(column: pa.Array) -> pa.Array:
-    if pa.types.is_string(column.type):
-        return _text(column).cast(TIME)
-    if pa.types.is_integer(column.type):
-        column = column.cast(pa.timestamp("ms"))
-    if pa.types.is_timestamp(column.type) and column.type.tz is None:
-        return pc.assume_timezone(column.cast(pa.timestamp("us")), "UTC")
-    return column.cast(TIME)
-
-
 def _is_on(column: pa.Array) -> pa.Array:
-    return pc.equal(pc.utf8_lower(_text(column)), "on")
+    return pc.equal(pc.utf8_lower(as_text(column)), "on")
 
 
 def _is_set(column: pa.Array) -> pa.Array:
-    return pc.is_valid(_text(column))
+    return pc.is_valid(as_text(column))
 
 
 # Column of a report to column of the inventory, and how it is read.
 _READERS: dict[str, tuple[str, Callable[[pa.Array], pa.Array]]] = {
-    "version_id": ("version_id", _text),
-    "is_latest": ("is_latest", _flag),
-    "is_delete_marker": ("is_delete_marker", _flag),
-    "size": ("size_bytes", _number),
-    "last_modified_date": ("modified_at", _time),
-    "e_tag": ("etag", _text),
-    "storage_class": ("storage_class", _text),
-    "replication_status": ("replication_status", _text),
-    "encryption_status": ("encryption", _text),
-    "object_lock_retain_until_date": ("retain_until", _time),
+    "version_id": ("version_id", as_text),
+    "is_latest": ("is_latest", as_flag),
+    "is_delete_marker": ("is_delete_marker", as_flag),
+    "size": ("size_bytes", as_number),
+    "last_modified_date": ("modified_at", as_time),
+    "e_tag": ("etag", as_text),
+    "storage_class": ("storage_class", as_text),
+    "replication_status": ("replication_status", as_text),
+    "encryption_status": ("encryption", as_text),
+    "object_lock_retain_until_date": ("retain_until", as_time),
     "object_lock_mode": ("is_locked", _is_set),
     "object_lock_legal_hold_status": ("is_held", _is_on),
-    "checksum_algorithm": ("checksum_algorithm", _text),
-    "intelligent_tiering_reference_date": ("accessed_at", _time),
+    "checksum_algorithm": ("checksum_algorithm", as_text),
+    "intelligent_tiering_reference_date": ("accessed_at", as_time),
 }

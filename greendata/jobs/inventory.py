@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greendata.errors import ObjectNotFoundError
 from greendata.footprint.classes import tier_of
 from greendata.model import SCHEMA_VERSION
 from greendata.stores.opening import Stores
@@ -26,7 +27,8 @@ class InventoryRequest:
     """What to take stock of.
 
     Attributes:
-        from_reports: the URIs hold S3 Inventory reports, of which the newest complete one counts.
+        from_reports: the URIs hold S3 Inventory or Azure Blob Inventory reports, of which the
+            newest complete one counts.
         with_versions: earlier versions and delete markers too; reports have them or not.
         output: a Parquet file for the rows, or None.
     """
@@ -110,16 +112,35 @@ def take_inventory(request: InventoryRequest, progress: Progress) -> InventorySu
 
 def _batches(request: InventoryRequest, unknown: list[str]) -> Iterator[pa.RecordBatch]:
     from greendata.inventory.listing import list_objects
-    from greendata.inventory.s3_report import find_report, open_report, read_report
 
     store = Stores(request.stores)
     for uri in request.uris:
         if request.from_reports:
-            report = open_report(store, find_report(store, uri))
-            unknown.extend(report.unknown_columns)
-            yield from read_report(store, report, workers=request.workers)
+            yield from _report_batches(store, uri, unknown, request.workers)
         else:
             yield from list_objects(store, uri, with_versions=request.with_versions)
+
+
+def _report_batches(
+    store: Stores, uri: str, unknown: list[str], workers: int
+) -> Iterator[pa.RecordBatch]:
+    """The newest report below a URI: one of S3, else one of Azure."""
+    from greendata.inventory import azure_report, s3_report
+
+    try:
+        manifest = s3_report.find_report(store, uri)
+    except ObjectNotFoundError as error:
+        try:
+            manifest = azure_report.find_blob_report(store, uri)
+        except ObjectNotFoundError:
+            raise error from None
+        yield from azure_report.read_blob_report(
+            store, azure_report.open_blob_report(store, manifest)
+        )
+        return
+    report = s3_report.open_report(store, manifest)
+    unknown.extend(report.unknown_columns)
+    yield from s3_report.read_report(store, report, workers=workers)
 
 
 def _count(batch: pa.RecordBatch, totals: dict[tuple[str, str | None, str], list[int]]) -> None:

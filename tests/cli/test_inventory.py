@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from greendata.cli.boundary import run
+from tests.inventory.test_azure_report import HEADER, write_run
+from tests.inventory.test_azure_report import csv_row as azure_row
 from tests.inventory.test_s3_report import csv_file, csv_row, damaged, write_report
 
 Capture = pytest.CaptureFixture[str]
@@ -85,3 +87,11 @@ def test_a_container_is_listed(container: str, azure_connection: str, capsys: Ca
     found = inventory(f"az://{container}", capsys=capsys)
     assert states(found) == {("Hot", "current"): (1, 3)}
     assert [g["place"] for g in found["groups"]] == [f"az://{container}/"]
+
+
+def test_an_azure_report_is_counted_too(tmp_path: Path, capsys: Capture) -> None:
+    rows = [azure_row("c/a"), azure_row("c/b", deleted="true")]
+    write_run(tmp_path, [(HEADER + "\n" + "".join(rows)).encode()])
+    found = inventory(str(tmp_path), "--from-reports", capsys=capsys)
+    assert states(found) == {("Cool", "current"): (1, 12), ("Cool", "noncurrent"): (1, 12)}
+    assert {g["tier"] for g in found["groups"]} == {"cool"}
