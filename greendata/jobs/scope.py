@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from greendata.model import Dataset, IgnoredObject, SkippedObject, SkipReason, S
 from greendata.stores.base import list_all
 from greendata.stores.local import is_glob, path_to_uri, uri_to_path
 from greendata.stores.opening import is_remote
+from greendata.stores.remote import glob_expression
 
 if TYPE_CHECKING:
     from greendata.stores.base import Store
@@ -51,7 +51,7 @@ class Scope:
             return False
         if any(parent in self.targets for parent in parents):
             return True
-        globs = [_glob_pattern(pattern) for pattern in self.uris if is_glob(pattern)]
+        globs = [glob_expression(pattern.rstrip("/")) for pattern in self.uris if is_glob(pattern)]
         return any(glob.fullmatch(parent) for glob in globs for parent in parents)
 
 
@@ -133,16 +133,3 @@ def _prefixes(uri: str) -> Iterator[str]:
 
 def _is_below(uri: str, folder: str) -> bool:
     return uri == folder or uri.startswith(folder.rstrip("/") + "/")
-
-
-def _glob_pattern(uri: str) -> re.Pattern[str]:
-    """A glob as an expression over URIs: ``*`` and ``?`` stay inside a name, ``**`` does not."""
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]*\])", uri.rstrip("/"))
-    return re.compile("".join(_glob_part(part) for part in parts))
-
-
-def _glob_part(part: str) -> str:
-    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    if part.startswith("[") and part.endswith("]"):
-        return part.replace("[!", "[^", 1)
-    return known.get(part, re.escape(part))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from greendata.errors import (
@@ -332,9 +332,6 @@ class AzureStore(Store):
         soft_delete = service.get("delete_retention_policy")
         days = soft_delete.days if soft_delete and soft_delete.enabled else 0
         return ContainerRules(soft_delete_days=days, unreadable=("versioning", "lifecycle"))
-
-    def identity(self, item: StoredObject) -> Hashable:
-        return item.uri
 
     def _parse(self, uri: str) -> ObjectUri:
         target = parse_uri(uri)

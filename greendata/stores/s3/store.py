@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from greendata.errors import (
@@ -366,9 +366,6 @@ class S3Store(Store):
         target = _parse(uri)
         with translated(uri):
             return read_rules(self._client.sdk, {"Bucket": target.container} | self._client.owner())
-
-    def identity(self, item: StoredObject) -> Hashable:
-        return item.uri
 
     def _copy_in_parts(
         self,

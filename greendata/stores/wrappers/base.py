@@ -51,7 +51,6 @@ class Call:
     name: str
     uri: str
     make: Callable[[], Any]
-    condition: Condition = ALWAYS
     content: bytes | None = None
 
     @property
@@ -81,14 +80,7 @@ class StoreWrapper(Store):
 
     def _simple(self, name: str, uri: str, *arguments: Any, **named: Any) -> Any:
         method = getattr(self.inner, name)
-        return self._around(
-            Call(
-                name=name,
-                uri=uri,
-                make=lambda: method(*arguments, **named),
-                condition=named.get("condition", ALWAYS),
-            )
-        )
+        return self._around(Call(name=name, uri=uri, make=lambda: method(*arguments, **named)))
 
     def expand(self, uri: str) -> tuple[str, ...]:
         found: tuple[str, ...] = self._simple("expand", uri, uri)
@@ -154,7 +146,6 @@ class StoreWrapper(Store):
                 make=lambda: self.inner.put(
                     uri, content, condition=condition, properties=properties
                 ),
-                condition=condition,
                 content=content,
             )
         )
