@@ -24,7 +24,7 @@ LAYERS = (
     ("dedup", "catalog", "inventory", "shards", "runners", "footprint", "signals", "notify"),
     ("stores",),
     ("config", "progress", "sql"),
-    ("model",),
+    ("model", "schemas"),
     ("units",),
     ("errors",),
 )

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-    from greendata.catalog.tables import Catalog, Snapshot
+    from greendata.catalog.commits import Snapshot
+    from greendata.catalog.tables import Catalog
 
 POSITION_BITS = 36
 """Rows an object may have, as bits; the number of its object stands above them."""

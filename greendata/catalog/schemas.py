@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-_TIME = pa.timestamp("us", tz="UTC")
+from greendata.schemas import INVENTORY, TIME
 
 SCHEMAS: dict[str, pa.Schema] = {
     # One row a scan; ``sequence`` counts commits, ``results_id`` names the rows of ``duplicates``
@@ -15,8 +15,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("sequence", pa.int64()),
             ("results_id", pa.string()),
             ("starts_over", pa.bool_()),
-            ("started_at", _TIME),
-            ("committed_at", _TIME),
+            ("started_at", TIME),
+            ("committed_at", TIME),
             ("parameters", pa.string()),
             ("uris", pa.string()),
             ("summary", pa.string()),
@@ -32,7 +32,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("dataset", pa.string()),
             ("priority", pa.int32()),
             ("size_bytes", pa.int64()),
-            ("modified_at", _TIME),
+            ("modified_at", TIME),
             ("format", pa.string()),
             ("codec", pa.string()),
             ("text_column", pa.string()),
@@ -45,6 +45,53 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("detail", pa.string()),
             ("documents_scan_id", pa.string()),
             ("read_options", pa.string()),
+            ("accessed_at", TIME),  # before the scan read it
+        ]
+    ),
+    # One row a refresh of the inventory; ``covers`` is a JSON list of {store_id, uri}.
+    "refreshes": pa.schema(
+        [
+            ("scan_id", pa.string()),
+            ("sequence", pa.int64()),
+            ("kind", pa.string()),  # objects | accesses
+            ("source", pa.string()),  # listing | report | access_logs | table
+            ("as_of", TIME),
+            ("taken_at", TIME),
+            ("covers", pa.string()),
+            ("objects", pa.int64()),
+            ("from_day", pa.string()),
+        ]
+    ),
+    "inventory": INVENTORY,
+    # Reads by day. A URI that ends with a slash is a container: that it was told of at all.
+    "accesses": pa.schema(
+        [
+            ("store_id", pa.string()),
+            ("uri", pa.string()),
+            ("day", pa.date32()),
+            ("accessed_at", TIME),
+            ("reads", pa.int64()),
+            ("read_bytes", pa.int64()),
+            ("source", pa.string()),
+        ]
+    ),
+    # SHA-256 of all bytes of an object version; a fact, so visible at once.
+    "digests": pa.schema(
+        [
+            ("store_id", pa.string()),
+            ("uri", pa.string()),
+            ("etag", pa.string()),
+            ("size_bytes", pa.int64()),
+            ("sha256", pa.string()),
+        ]
+    ),
+    # What ``doctor`` found out about a store, as its JSON document.
+    "diagnoses": pa.schema(
+        [
+            ("store_id", pa.string()),
+            ("uri", pa.string()),
+            ("checked_at", TIME),
+            ("document", pa.string()),
         ]
     ),
     "documents": pa.schema(
@@ -113,6 +160,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
 }
+
+COMMITS = ("scans", "refreshes")
+"""Tables without partitions; a row in one of them makes rows of others visible."""
+
+REFRESHED = ("inventory", "accesses")
+"""Tables whose rows hold until a later refresh covers them."""
 
 RESULTS = ("duplicates", "overlaps")
 """Tables written whole by each scan that changes something."""

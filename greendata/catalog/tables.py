@@ -1,8 +1,7 @@
-"""The catalog's Delta tables on a folder: the only home of deltalake."""
+"""The catalog's Delta tables: the only home of deltalake."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -10,13 +9,14 @@ import time
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greendata.catalog.commits import Refreshes, Snapshot, committed_refresh, committed_scan
 from greendata.catalog.failures import storage_error, storage_errors
-from greendata.catalog.schemas import RESULTS, SCHEMAS
+from greendata.catalog.places import LocalPlace, Place
+from greendata.catalog.schemas import COMMITS, REFRESHED, RESULTS, SCHEMAS
 from greendata.errors import (
     CatalogError,
     CatalogTooNewError,
@@ -24,167 +24,156 @@ from greendata.errors import (
     ObjectNotFoundError,
     UsageError,
 )
-from greendata.stores.local import path_to_uri
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
     from deltalake.transaction import AddAction, RemoveAction
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MARKER = "catalog.json"
 _PARTITION = "scan_id"
 _APPEND_TRIES = 20
+_ABANDONED_AFTER = timedelta(days=1)
+"""Results that no committed scan names, made so long before, belong to a scan that died."""
+
 _UNFIT_NAME = re.compile(r"[\[\]^|\\\x00-\x1f\x7f\ud800-\udfff]|%[0-9A-Fa-f]{2}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommittedScan:
-    """A row of ``scans``."""
-
-    scan_id: str
-    sequence: int
-    results_id: str
-    starts_over: bool
-    started_at: datetime
-    committed_at: datetime
-    parameters: dict[str, Any]
-    summary: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """The committed scans that hold, oldest first, and the version they were read at."""
-
-    version: int
-    scans: tuple[CommittedScan, ...]
-
-    @property
-    def last(self) -> CommittedScan | None:
-        """The newest scan, if there is one."""
-        return self.scans[-1] if self.scans else None
-
-    @property
-    def scan_ids(self) -> frozenset[str]:
-        """Ids of the scans whose rows are visible."""
-        return frozenset(scan.scan_id for scan in self.scans)
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn what the file system and deltalake raise into this program's errors."""
-    from deltalake.exceptions import DeltaError
-
-    try:
-        with storage_errors(path):
-            yield
-    except DeltaError as error:
-        raise storage_error(path, str(error)) from error
-
-
 class Catalog:
-    """A catalog in a local folder."""
+    """A catalog in a folder or in an object store."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.name = place.name
 
     @classmethod
-    def open(cls, path: Path, *, create: bool) -> Catalog:
+    def open(cls, place: Place, *, create: bool) -> Catalog:
         """Open a catalog, making an empty one where there is none.
 
         Raises:
             ObjectNotFoundError: there is none, and ``create`` is false.
             CatalogTooNewError: a newer program wrote it.
             DeniedError: it cannot be written where it must be made.
+            UnsupportedError: the store that it must be made in cannot keep one safely.
         """
-        catalog = cls(path.absolute())
-        _check_name(catalog.path)
-        marker = catalog.path / _MARKER
-        with _translated(catalog.path):
-            if not marker.exists():
-                if not create:
-                    raise ObjectNotFoundError(
-                        f"catalog {catalog.path}: there is none.",
-                        hint="Run `greendata scan` first, or name one with --catalog.",
-                    )
-                catalog._create()
-            version = _format_version(marker)
+        catalog = cls(place)
+        _check_name(place)
+        version = catalog._format_version()
+        if version is None:
+            if not create:
+                raise ObjectNotFoundError(
+                    f"catalog {catalog.name}: there is none.",
+                    hint="Run `greendata scan` first, or name one with --catalog.",
+                )
+            catalog._create()
+            version = FORMAT_VERSION
         if version > FORMAT_VERSION:
             raise CatalogTooNewError(
-                f"catalog {catalog.path}: its format {version} is newer than this program's"
+                f"catalog {catalog.name}: its format {version} is newer than this program's"
                 f" {FORMAT_VERSION}.",
                 hint="Install a newer greendata.",
+            )
+        if version < FORMAT_VERSION:
+            raise CatalogError(
+                f"catalog {catalog.name}: its format {version} is of a version before the first"
+                " release.",
+                hint="Remove it, or name another with --catalog, and scan again.",
             )
         return catalog
 
     def _create(self) -> None:
-        """Make an empty catalog; of several processes that do so at once, one does."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "create.lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (self.path / _MARKER).exists():
+        """Make an empty catalog; of several processes that do so at once, each finds it whole."""
+        self.place.check_writable()
+        with self.place.creating():
+            if self._format_version() is None:
                 self._create_tables()
 
     def _create_tables(self) -> None:
         from deltalake import DeltaTable, Schema
 
+        options = self.place.table_options()
         for name, schema in SCHEMAS.items():
-            is_partitioned = name != "scans"
+            is_partitioned = name not in COMMITS
             fields = schema.append(_partition_field()) if is_partitioned else schema
-            DeltaTable.create(
-                path_to_uri(str(self._table_path(name))),
-                Schema.from_arrow(fields),
-                mode="ignore",
-                partition_by=[_PARTITION] if is_partitioned else None,
-            )
-        partial = self.path / f"{_MARKER}.{uuid.uuid4().hex}.partial"
-        partial.write_text(json.dumps({"format_version": FORMAT_VERSION}) + "\n")
-        partial.replace(self.path / _MARKER)
+            with _translated(self.name):
+                DeltaTable.create(
+                    self.place.table_uri(_folder(name)),
+                    Schema.from_arrow(fields),
+                    mode="ignore",
+                    partition_by=[_PARTITION] if is_partitioned else None,
+                    storage_options=options,
+                )
+        marker = json.dumps({"format_version": FORMAT_VERSION}) + "\n"
+        self.place.create(_MARKER, marker.encode())
+
+    def _format_version(self) -> int | None:
+        """The version the marker tells; None where there is no catalog."""
+        try:
+            return int(json.loads(self.place.read(_MARKER))["format_version"])
+        except ObjectNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError) as error:
+            raise CatalogError(
+                f"catalog {self.name}: {_MARKER} is damaged: {error}",
+                hint="Name another catalog with --catalog, or remove this one and scan again.",
+            ) from error
 
     @property
     def staging_root(self) -> Path:
-        """Folder of unfinished scans."""
-        return self.path / "scans"
+        """Folder of unfinished scans, on this machine."""
+        return self.place.folder / "scans"
 
     def check_writable(self) -> None:
         """Raises DeniedError where nothing can be written, before any work is done."""
-        with _translated(self.path):
-            self.staging_root.mkdir(parents=True, exist_ok=True)
-            probe = self.staging_root / f"probe-{uuid.uuid4().hex}"
-            probe.touch()
-            probe.unlink()
+        self.place.check_writable()
 
     def snapshot(self) -> Snapshot:
         """The committed scans as they are now."""
-        import pyarrow as pa
+        version, rows = self._commit_rows("scans")
+        first = max((i for i, row in enumerate(rows) if row["starts_over"]), default=0)
+        return Snapshot(version=version, scans=tuple(map(committed_scan, rows[first:])))
+
+    def refreshes(self) -> Refreshes:
+        """The refreshes of the inventory, oldest first."""
+        version, rows = self._commit_rows("refreshes")
+        return Refreshes(version=version, refreshes=tuple(map(committed_refresh, rows)))
+
+    def _commit_rows(self, name: str) -> tuple[int, list[dict[str, Any]]]:
+        """Version and all rows of a table of commits, by sequence."""
         import pyarrow.parquet as pq
 
-        with _translated(self.path):
-            table = self._open("scans")
-            root = self._table_path("scans")
-            actions = pa.table(table.get_add_actions()).to_pylist()
-            files = [pq.ParquetFile(root / action["path"]) for action in actions]
-            rows = [row for file in files for row in file.read().to_pylist()]
+        with _translated(self.name):
+            table = self._open(name)
+            files = self._fetch(name, table)
+            rows = [row for path in files for row in pq.ParquetFile(path).read().to_pylist()]
             version = table.version()
         rows.sort(key=lambda row: int(row["sequence"]))
-        first = max((i for i, row in enumerate(rows) if row["starts_over"]), default=0)
-        return Snapshot(version=version, scans=tuple(map(_committed_scan, rows[first:])))
+        return version, rows
+
+    def _fetch(
+        self, name: str, table: DeltaTable, scan_ids: Collection[str] | None = None
+    ) -> list[Path]:
+        """Local paths of a table's files, of some scans only, sorted."""
+        import pyarrow as pa
+
+        actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+        sizes = {
+            f"{_folder(name)}/{action['path']}": int(action["size_bytes"])
+            for action in actions
+            if scan_ids is None or action[f"partition.{_PARTITION}"] in scan_ids
+        }
+        return sorted(self.place.fetch(sizes).values())
 
     def files(self, name: str, scan_ids: Collection[str]) -> list[str]:
         """Paths of the Parquet files that hold these scans' rows, sorted."""
-        import pyarrow as pa
-
-        with _translated(self.path):
-            table = self._open(name)
-            actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-        root = self._table_path(name)
-        wanted = [a["path"] for a in actions if a[f"partition.{_PARTITION}"] in scan_ids]
-        return sorted(str(root / path) for path in wanted)
+        with _translated(self.name):
+            return [str(path) for path in self._fetch(name, self._open(name), scan_ids)]
 
     def new_file(self, name: str, scan_id: str) -> Path:
         """A fresh path for a Parquet file of this table and scan; its folder exists."""
-        folder = self._table_path(name) / f"{_PARTITION}={scan_id}"
-        with _translated(self.path):
+        folder = self.place.folder / _folder(name) / f"{_PARTITION}={scan_id}"
+        with _translated(self.name):
             folder.mkdir(parents=True, exist_ok=True)
         return folder / f"part-{uuid.uuid4().hex}.parquet"
 
@@ -195,7 +184,7 @@ class Catalog:
         if rows.num_rows == 0:
             return
         path = self.new_file(name, scan_id)
-        with _translated(self.path):
+        with _translated(self.name):
             pq.write_table(rows.cast(SCHEMAS[name]), path, compression="zstd", compression_level=3)
         self.add_files(name, scan_id, [path])
 
@@ -205,9 +194,10 @@ class Catalog:
 
         if not paths:
             return
+        self.place.publish(paths)
         actions: list[AddAction | RemoveAction] = [
             AddAction(
-                path=path.relative_to(self._table_path(name)).as_posix(),
+                path=path.relative_to(self.place.folder / _folder(name)).as_posix(),
                 size=path.stat().st_size,
                 partition_values={_PARTITION: scan_id},
                 modification_time=int(time.time() * 1000),
@@ -216,7 +206,7 @@ class Catalog:
             )
             for path in paths
         ]
-        with _translated(self.path):
+        with _translated(self.name):
             self._append(name, actions)
 
     def _append(self, name: str, actions: list[AddAction | RemoveAction]) -> None:
@@ -242,7 +232,7 @@ class Catalog:
     def adopt_files(self, name: str, scan_id: str, paths: Sequence[Path]) -> None:
         """Add files from another folder of this file system; their first names stay valid."""
         targets = [self.new_file(name, scan_id) for _ in paths]
-        with _translated(self.path):
+        with _translated(self.name):
             for path, target in zip(paths, targets, strict=True):
                 os.link(path, target)
         self.add_files(name, scan_id, targets)
@@ -253,13 +243,34 @@ class Catalog:
         Raises:
             CommitConflictError: another scan was committed after ``base`` was read.
         """
+        if not self._commit("scans", row, base.version):
+            raise CommitConflictError(f"catalog {self.name}: another scan was committed meanwhile.")
+
+    def commit_refresh(self, row: dict[str, Any]) -> Refreshes:
+        """Append a refresh's row, with the next sequence number; its rows are visible from now on.
+
+        Of several refreshes of one prefix the one that is committed last holds.
+        """
+        for _ in range(_APPEND_TRIES):
+            known = self.refreshes()
+            last = known.refreshes[-1].sequence if known.refreshes else 0
+            if self._commit("refreshes", row | {"sequence": last + 1}, known.version):
+                return self.refreshes()
+        raise CommitConflictError(
+            f"catalog {self.name}: other refreshes were committed {_APPEND_TRIES} times before"
+            " this one.",
+            hint="Run it again.",
+        )
+
+    def _commit(self, name: str, row: dict[str, Any], version: int) -> bool:
+        """Append a row to a table that is at this version still; False where it is not."""
         import pyarrow as pa
         from deltalake import CommitProperties, write_deltalake
         from deltalake.exceptions import CommitFailedError
 
-        rows = pa.Table.from_pylist([row], schema=SCHEMAS["scans"])
-        with _translated(self.path):
-            table = self._open("scans", base.version)
+        rows = pa.Table.from_pylist([row], schema=SCHEMAS[name])
+        with _translated(self.name):
+            table = self._open(name, version)
             try:
                 write_deltalake(
                     table,
@@ -267,10 +278,9 @@ class Catalog:
                     mode="append",
                     commit_properties=CommitProperties(max_commit_retries=0),
                 )
-            except CommitFailedError as error:
-                raise CommitConflictError(
-                    f"catalog {self.path}: another scan was committed meanwhile."
-                ) from error
+            except CommitFailedError:
+                return False
+        return True
 
     def drop_results_before(self, results_id: str) -> None:
         """Forget the results of scans before this one: only the last ones are ever shown.
@@ -278,58 +288,107 @@ class Catalog:
         Those of scans at work stay, and those of a scan that was committed after this one. Files
         stay for the retention time of the table, so that readers at work are not disturbed.
         """
+        own = results_id.rpartition(".")[0]
+        for name in RESULTS:
+            # In this order: who is gone when scans at work are looked for stands in the snapshot.
+            held = self._held(name)
+            at_work = self._at_work(held, own)
+            last = self.snapshot().last
+            kept = last.results_id if last else results_id
+            self._drop(
+                name,
+                {
+                    results
+                    for results in held - {kept}
+                    if (scan := results.rpartition(".")[0]) == own or scan not in at_work
+                },
+            )
+
+    def drop_refreshes(self, refresh_ids: Collection[str]) -> None:
+        """Forget the rows of refreshes that later ones replace wholly."""
+        for name in REFRESHED:
+            self._drop(name, self._held(name) & set(refresh_ids))
+
+    def _held(self, name: str) -> set[str]:
+        """Ids whose rows a table has."""
+        with _translated(self.name):
+            return {part[_PARTITION] for part in self._open(name).partitions()}
+
+    def _at_work(self, held: Collection[str], own: str) -> set[str]:
+        """Scans that may not be over: here they have a folder; elsewhere only their age tells."""
+        here = {folder.name for folder in self.staging_root.iterdir()}
+        if isinstance(self.place, LocalPlace):
+            return here
+        committed = self.snapshot().scan_ids
+        oldest = _started_at(own) - _ABANDONED_AFTER
+        scans = {results.rpartition(".")[0] for results in held}
+        return here | {scan for scan in scans - committed if _started_at(scan) > oldest}
+
+    def _drop(self, name: str, ids: Collection[str]) -> None:
         from deltalake.exceptions import CommitFailedError
 
-        for name in RESULTS:
-            with _translated(self.path):
-                table = self._open(name)
-                # In this order: who is gone when ``alive`` is read stands in the snapshot.
-                held = {part[_PARTITION] for part in table.partitions()}
-                alive = {folder.name for folder in self.staging_root.iterdir()}
-                last = self.snapshot().last
-                own = results_id.rpartition(".")[0]
-                stale = sorted(
-                    results
-                    for results in held - {last.results_id if last else results_id}
-                    if (scan := results.rpartition(".")[0]) == own or scan not in alive
-                )
-                if not stale:
-                    continue
-                try:
-                    listed = ", ".join(f"'{results}'" for results in stale)
-                    table.delete(f"{_PARTITION} IN ({listed})")
-                    table.vacuum(dry_run=False)
-                except CommitFailedError:
-                    continue  # another scan is at it; the next one tidies up
-
-    def _table_path(self, name: str) -> Path:
-        return self.path / "tables" / name
+        if not ids:
+            return
+        with _translated(self.name):
+            table = self._open(name)
+            try:
+                listed = ", ".join(f"'{dropped}'" for dropped in sorted(ids))
+                table.delete(f"{_PARTITION} IN ({listed})")
+                table.vacuum(dry_run=False)
+            except CommitFailedError:
+                return  # another scan is at it; the next one tidies up
+            files = [f"{_folder(name)}/{path}" for path in _paths(table)]
+        self.place.sweep(_folder(name), files)
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable:
         from deltalake import DeltaTable
 
-        # As a URI: of a path deltalake takes back the escaped name of its files.
-        return DeltaTable(path_to_uri(str(self._table_path(name))), version=version)
-
-
-def _check_name(path: Path) -> None:
-    """Raises UsageError for a path that deltalake would take for another one."""
-    if _UNFIT_NAME.search(str(path)):
-        raise UsageError(
-            f"catalog {path}: Delta tables cannot be kept below a name that has [ ] ^ | \\, %41"
-            " and the like, control characters or bytes that are not UTF-8.",
-            hint="Name another place with --catalog.",
+        return DeltaTable(
+            self.place.table_uri(_folder(name)),
+            version=version,
+            storage_options=self.place.table_options(),
         )
 
 
-def _format_version(marker: Path) -> int:
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Turn what the file system and deltalake raise into this program's errors."""
+    from deltalake.exceptions import DeltaError
+
     try:
-        return int(json.loads(marker.read_text())["format_version"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise CatalogError(
-            f"catalog {marker.parent}: {marker.name} is damaged: {error}",
-            hint="Name another catalog with --catalog, or remove this one and scan again.",
-        ) from error
+        with storage_errors(name):
+            yield
+    except DeltaError as error:
+        raise storage_error(name, str(error)) from error
+
+
+def _folder(name: str) -> str:
+    return f"tables/{name}"
+
+
+def _paths(table: DeltaTable) -> list[str]:
+    import pyarrow as pa
+
+    found: list[str] = pa.table(table.get_add_actions())["path"].to_pylist()
+    return found
+
+
+def _started_at(scan_id: str) -> datetime:
+    """When a scan began, by its id; one that tells nothing is taken for an old one."""
+    try:
+        return datetime.strptime(scan_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC) + _ABANDONED_AFTER
+
+
+def _check_name(place: Place) -> None:
+    """Raises UsageError for a path that deltalake would take for another one."""
+    if _UNFIT_NAME.search(place.name):
+        raise UsageError(
+            f"catalog {place.name}: Delta tables cannot be kept below a name that has [ ] ^ | \\,"
+            " %41 and the like, control characters or bytes that are not UTF-8.",
+            hint="Name another place with --catalog.",
+        )
 
 
 def _partition_field() -> pa.Field:
@@ -342,16 +401,3 @@ def _row_count(path: Path) -> int:
     import pyarrow.parquet as pq
 
     return int(pq.read_metadata(path).num_rows)
-
-
-def _committed_scan(row: dict[str, Any]) -> CommittedScan:
-    return CommittedScan(
-        scan_id=row["scan_id"],
-        sequence=row["sequence"],
-        results_id=row["results_id"],
-        starts_over=row["starts_over"],
-        started_at=row["started_at"],
-        committed_at=row["committed_at"],
-        parameters=json.loads(row["parameters"]),
-        summary=json.loads(row["summary"]),
-    )

@@ -58,7 +58,11 @@ def overlap(
 
     destination = choose_destination(file_format, output, overwrite=force)
     request = job.OverlapRequest(
-        catalog=settings.catalog, level=level, min_share=min_share, limit=limit
+        catalog=settings.catalog,
+        level=level,
+        min_share=min_share,
+        limit=limit,
+        stores=settings.config.stores,
     )
     if destination is not None:
         show_export(job.export_overlaps(request, destination), destination, settings)

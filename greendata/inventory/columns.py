@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from greendata.inventory.schema import TIME
+from greendata.schemas import TIME
 
 
 def as_text(column: pa.Array) -> pa.Array:

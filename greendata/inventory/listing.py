@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from greendata.inventory.schema import TIME, as_inventory
+from greendata.inventory.schema import as_inventory
+from greendata.schemas import TIME
 from greendata.stores.uris import parse_uri
 
 if TYPE_CHECKING:

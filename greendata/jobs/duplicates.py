@@ -110,7 +110,7 @@ class DuplicateGroups:
 
 def find_groups(request: DuplicatesRequest) -> DuplicateGroups:
     """The largest groups by redundant bytes of text, with the difference of their texts."""
-    with open_catalog(request.catalog) as connection:
+    with open_catalog(request.catalog, request.stores) as connection:
         totals, candidates = _count(connection, request)
         groups = _largest_groups(connection, request)
         if request.with_texts:
@@ -135,7 +135,7 @@ def export_duplicates(request: DuplicatesRequest, destination: Destination) -> i
         f"SELECT {', '.join(EXPORT_COLUMNS)} FROM duplicates WHERE {where}"
         " ORDER BY document_uri, document_row, kept_uri, kept_row"
     )
-    with open_catalog(request.catalog) as connection:
+    with open_catalog(request.catalog, request.stores) as connection:
         reader = connection.sql(query, params=values).to_arrow_reader(ROWS_PER_BATCH)
         return write_rows(reader, "duplicates", destination)
 

@@ -97,14 +97,13 @@ def estimate(request: ScanRequest) -> ScanEstimate:
     Raises:
         ObjectNotFoundError, DeniedError, StoreUnreachableError: of a URI that was asked for.
     """
-    from greendata.jobs.results import catalog_path
+    from greendata.jobs.results import catalog_place
     from greendata.jobs.scope import list_scope
-    from greendata.stores.local import path_to_uri
     from greendata.stores.opening import Stores
 
     known = _known(request)
     options = options_key(request.read_options)
-    own = path_to_uri(str(catalog_path(request.catalog).absolute()))
+    own = catalog_place(request.catalog, request.stores).uri
     scope = list_scope(Stores(request.stores), request.uris, request.datasets, own)
     kept, unread = split_by_tier(scope.objects, known, options, request.read_tiers)
     to_read = [item for item in kept if not known.is_current(item, options)]
@@ -132,7 +131,7 @@ def _known(request: ScanRequest) -> KnownObjects:
     if request.starts_over:
         return KnownObjects(SCHEMAS["objects"].empty_table())
     try:
-        with open_catalog(request.catalog) as connection:
+        with open_catalog(request.catalog, request.stores) as connection:
             found = connection.sql(f"SELECT {', '.join(columns)} FROM objects").to_arrow_table()
     except ObjectNotFoundError:
         found = SCHEMAS["objects"].empty_table()

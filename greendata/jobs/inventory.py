@@ -188,7 +188,7 @@ def _writing(path: Path | None) -> Iterator[Any]:
         return
     import pyarrow.parquet as pq
 
-    from greendata.inventory.schema import INVENTORY
+    from greendata.schemas import INVENTORY
 
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from greendata.config import StoreSettings
 from greendata.jobs.export import ROWS_PER_BATCH, Destination, write_rows
 from greendata.jobs.results import fetch_one, open_catalog
 from greendata.model import SCHEMA_VERSION
@@ -39,6 +40,7 @@ class OverlapRequest:
     level: Level = "all"
     min_share: float = 0.0
     limit: int = 20
+    stores: tuple[StoreSettings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ def find_overlaps(request: OverlapRequest) -> Overlaps:
         f" (PARTITION BY level ORDER BY {_LARGEST_SHARE} DESC, a, b) <= ?"
         f" ORDER BY level, {_LARGEST_SHARE} DESC, a, b"
     )
-    with open_catalog(request.catalog) as connection:
+    with open_catalog(request.catalog, request.stores) as connection:
         (total,) = fetch_one(connection, f'SELECT count(*) FROM "overlaps" WHERE {where}', values)
         rows = connection.execute(query, [*values, request.limit]).fetchall()
     found = (Overlap(**dict(zip(COLUMNS, row, strict=True))) for row in rows)
@@ -91,7 +93,7 @@ def export_overlaps(request: OverlapRequest, destination: Destination) -> int:
     """Write all rows the filters let through, sorted by level and names; the number of rows."""
     where, values = _filters(request)
     query = f'SELECT {", ".join(COLUMNS)} FROM "overlaps" WHERE {where} ORDER BY level, a, b'
-    with open_catalog(request.catalog) as connection:
+    with open_catalog(request.catalog, request.stores) as connection:
         reader = connection.sql(query, params=values).to_arrow_reader(ROWS_PER_BATCH)
         return write_rows(reader, "overlaps", destination)
 

@@ -13,7 +13,7 @@ from greendata.footprint.classes import READABLE_TIERS
 from greendata.model import Dataset, FingerprintParameters
 
 if TYPE_CHECKING:
-    from greendata.catalog.tables import Snapshot
+    from greendata.catalog.commits import Snapshot
     from greendata.shards.base import ReadOptions
 
 DEFAULT_MEMORY_BYTES = 2 << 30

@@ -15,23 +15,33 @@ if TYPE_CHECKING:
 
     import duckdb
 
+    from greendata.catalog.places import Place
+    from greendata.config import StoreSettings
+
 MEMORY_BYTES = 2**30
 """For queries that look; beyond it they spill to a temporary folder."""
 
 
-def catalog_path(catalog: str) -> Path:
-    """The folder of a catalog named by a path or a ``file://`` URI.
+def catalog_place(catalog: str, stores: Sequence[StoreSettings] = ()) -> Place:
+    """Where a catalog is, named by a path or a URI.
 
     Raises:
         UsageError: another kind of URI.
     """
-    from greendata.stores.local import normalise_uri, uri_to_path
+    from greendata.catalog.places import LocalPlace, RemotePlace
+    from greendata.stores.local import uri_to_path
+    from greendata.stores.opening import Stores, is_remote, normalise_uri
 
-    return Path(uri_to_path(normalise_uri(catalog)))
+    uri = normalise_uri(catalog, stores)
+    if is_remote(uri):
+        return RemotePlace(Stores(stores).store_of(uri), uri)
+    return LocalPlace(Path(uri_to_path(uri)))
 
 
 @contextlib.contextmanager
-def open_catalog(catalog: str) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_catalog(
+    catalog: str, stores: Sequence[StoreSettings] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that holds the views of what is committed now. Nothing is written.
 
     Raises:
@@ -42,10 +52,10 @@ def open_catalog(catalog: str) -> Iterator[duckdb.DuckDBPyConnection]:
     from greendata.catalog.tables import Catalog
     from greendata.sql import open_duckdb
 
-    opened = Catalog.open(catalog_path(catalog), create=False)
+    opened = Catalog.open(catalog_place(catalog, stores), create=False)
     if opened.snapshot().last is None:
         raise ObjectNotFoundError(
-            f"{opened.path}: nothing was scanned into this catalog yet",
+            f"{opened.name}: nothing was scanned into this catalog yet",
             hint="Run: greendata scan PATH",
         )
     with tempfile.TemporaryDirectory(prefix="greendata-") as spill_directory:

@@ -33,7 +33,7 @@ from greendata.jobs.estimate import check_cost, cost_of, split_by_tier
 from greendata.jobs.reading import MAX_CRASHES, ShardsReader
 from greendata.jobs.request import ScanRequest, fingerprint_parameters
 from greendata.jobs.resolve import ResolveSettings, resolve, write_result
-from greendata.jobs.results import catalog_path
+from greendata.jobs.results import catalog_place
 from greendata.jobs.scope import Scope, list_scope
 from greendata.jobs.summarise import count_datasets, load_scope
 from greendata.jobs.textcache import TextCache
@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
+    from greendata.catalog.commits import Snapshot
     from greendata.catalog.staging import ReadObject
-    from greendata.catalog.tables import Catalog, Snapshot
+    from greendata.catalog.tables import Catalog
     from greendata.jobs.resolve import Resolution
     from greendata.progress import Progress
     from greendata.shards.choosing import ChosenShard
@@ -83,7 +84,7 @@ def scan(request: ScanRequest, *, progress: Progress, now: datetime) -> ScanSumm
         CatalogError, CatalogTooNewError, DeniedError, LimitExceededError: of the catalog.
     """
     scanning = _Scan(request, progress, now)
-    with storage_errors(scanning.catalog.path):
+    with storage_errors(scanning.catalog.name):
         return scanning.run()
 
 
@@ -100,7 +101,9 @@ class _Scan:
         self.progress = TimedProgress(progress)
         self.scan_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         self.store = Stores(request.stores)
-        self.catalog: Catalog = Catalog.open(catalog_path(request.catalog), create=True)
+        self.catalog: Catalog = Catalog.open(
+            catalog_place(request.catalog, request.stores), create=True
+        )
         self.catalog.check_writable()
         self.base: Snapshot = self.catalog.snapshot()
         self.parameters = fingerprint_parameters(request, self.base)
@@ -153,9 +156,8 @@ class _Scan:
 
     def _list(self, known: KnownObjects) -> tuple[Scope, list[ChosenShard], list[SkippedObject]]:
         from greendata.shards.choosing import choose_shards
-        from greendata.stores.local import path_to_uri
 
-        request, own = self.request, path_to_uri(str(self.catalog.path))
+        request, own = self.request, self.catalog.place.uri
         scope = list_scope(self.store, request.uris, request.datasets, own)
         readable, unread = split_by_tier(scope.objects, known, self.options, request.read_tiers)
         scope = replace(scope, objects=readable, ignored=(*scope.ignored, *unread))
@@ -258,7 +260,7 @@ class _Scan:
             self.catalog.drop_results_before(results_id)
             return summary
         raise CommitConflictError(
-            f"catalog {self.catalog.path}: other scans were committed {_COMMIT_ATTEMPTS} times"
+            f"catalog {self.catalog.name}: other scans were committed {_COMMIT_ATTEMPTS} times"
             " before this one.",
             hint="Run the scan again; nothing will be read twice.",
         )
@@ -274,7 +276,7 @@ class _Scan:
         fits = fingerprint_parameters(self.request, self.base) == self.parameters
         if not self.request.starts_over and (was_replaced or not fits):
             raise CommitConflictError(
-                f"catalog {self.catalog.path}: another scan made it anew meanwhile.",
+                f"catalog {self.catalog.name}: another scan made it anew meanwhile.",
                 hint="Run the scan again.",
             )
 
@@ -354,7 +356,7 @@ class _Scan:
         last = self.base.last
         return ScanSummary(
             scan_id=self.scan_id if resolution or last is None else last.scan_id,
-            catalog=str(self.catalog.path),
+            catalog=self.catalog.name,
             objects=sum(d.objects for d in datasets),
             object_bytes=sum(d.object_bytes for d in datasets),
             objects_read=len(found.changes.to_read) - len(found.skipped_reads()),
@@ -397,7 +399,7 @@ class _Scan:
             threads=self.request.worker_count,
         )
         try:
-            with query_errors(self.catalog.path):
+            with query_errors(self.catalog.name):
                 yield connection
         finally:
             connection.close()

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from greendata.catalog.places import LocalPlace
 from greendata.catalog.queries import POSITION_BITS, Pending, create_current_views, create_views
 from greendata.catalog.schemas import SCHEMAS
 from greendata.catalog.tables import Catalog
@@ -17,7 +18,7 @@ from tests.catalog.test_tables import commit, rows
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
-    return Catalog.open(tmp_path / "catalog", create=True)
+    return Catalog.open(LocalPlace(tmp_path / "catalog"), create=True)
 
 
 @pytest.fixture

@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
+from greendata.catalog.commits import Snapshot
+from greendata.catalog.places import LocalPlace
 from greendata.catalog.schemas import SCHEMAS
-from greendata.catalog.tables import Catalog, Snapshot
+from greendata.catalog.tables import Catalog
 from greendata.errors import CommitConflictError, GreendataError, ObjectNotFoundError
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -43,24 +45,24 @@ def commit(catalog: Catalog, scan_id: str, base: Snapshot | None = None, **value
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
-    return Catalog.open(tmp_path / "catalog", create=True)
+    return Catalog.open(LocalPlace(tmp_path / "catalog"), create=True)
 
 
 def test_open_makes_an_empty_catalog_only_when_asked(tmp_path: Path) -> None:
     with pytest.raises(ObjectNotFoundError, match="there is none"):
-        Catalog.open(tmp_path / "c", create=False)
+        Catalog.open(LocalPlace(tmp_path / "c"), create=False)
     assert not (tmp_path / "c").exists()
-    Catalog.open(tmp_path / "c", create=True)
-    opened = Catalog.open(tmp_path / "c", create=False)
+    Catalog.open(LocalPlace(tmp_path / "c"), create=True)
+    opened = Catalog.open(LocalPlace(tmp_path / "c"), create=False)
     assert opened.snapshot().scans == ()
     assert opened.snapshot().last is None
     assert {path.name for path in (tmp_path / "c" / "tables").iterdir()} == set(SCHEMAS)
 
 
 def test_open_goes_on_with_a_catalog_that_was_made_in_part(tmp_path: Path) -> None:
-    whole = Catalog.open(tmp_path / "c", create=True)
-    (whole.path / "catalog.json").unlink()
-    again = Catalog.open(tmp_path / "c", create=True)
+    whole = Catalog.open(LocalPlace(tmp_path / "c"), create=True)
+    (whole.place.folder / "catalog.json").unlink()
+    again = Catalog.open(LocalPlace(tmp_path / "c"), create=True)
     commit(again, "one")
     assert again.snapshot().scan_ids == {"one"}
 
@@ -70,7 +72,7 @@ def test_several_threads_make_one_catalog(tmp_path: Path) -> None:
 
     def make() -> None:
         try:
-            Catalog.open(tmp_path / "c", create=True)
+            Catalog.open(LocalPlace(tmp_path / "c"), create=True)
         except GreendataError as error:
             failures.append(error)
 
@@ -80,7 +82,7 @@ def test_several_threads_make_one_catalog(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert Catalog.open(tmp_path / "c", create=False).snapshot().version == 0
+    assert Catalog.open(LocalPlace(tmp_path / "c"), create=False).snapshot().version == 0
 
 
 def test_snapshot_lists_scans_in_the_order_of_their_commits(catalog: Catalog) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from greendata.errors import IntegrityError, ObjectNotFoundError
 from greendata.inventory.azure_report import find_blob_report, open_blob_report, read_blob_report
-from greendata.inventory.schema import INVENTORY
+from greendata.schemas import INVENTORY
 from greendata.stores.local import LocalStore, path_to_uri
 
 AT = datetime(2024, 1, 19, 3, 59, 9, tzinfo=UTC)

@@ -16,7 +16,7 @@ from pyarrow import orc
 
 from greendata.errors import IntegrityError, ObjectNotFoundError
 from greendata.inventory.s3_report import find_report, open_report, read_report
-from greendata.inventory.schema import INVENTORY
+from greendata.schemas import INVENTORY
 from greendata.stores.local import LocalStore, path_to_uri
 
 CSV_SCHEMA = (

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from greendata.catalog.places import LocalPlace
 from greendata.catalog.schemas import SCHEMAS
 from greendata.catalog.tables import Catalog
 
@@ -78,7 +79,7 @@ def make_catalog(
     objects: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """A catalog of one committed scan; each row is completed from the constants above."""
-    catalog = Catalog.open(path, create=True)
+    catalog = Catalog.open(LocalPlace(path), create=True)
     base = catalog.snapshot()
     tables = {
         "duplicates": [DUPLICATE | dict(row) for row in duplicates],

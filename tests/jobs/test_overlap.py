@@ -77,8 +77,9 @@ def test_find_overlaps_says_what_to_do_without_a_catalog(tmp_path: Path) -> None
 
 
 def test_find_overlaps_says_when_nothing_was_committed(tmp_path: Path) -> None:
+    from greendata.catalog.places import LocalPlace
     from greendata.catalog.tables import Catalog
 
-    Catalog.open(tmp_path / "empty", create=True)
+    Catalog.open(LocalPlace(tmp_path / "empty"), create=True)
     with pytest.raises(ObjectNotFoundError, match="nothing was scanned"):
         find_overlaps(OverlapRequest(catalog=str(tmp_path / "empty")))

@@ -41,7 +41,7 @@ def staging(tmp_path: Path) -> Iterator[Staging]:
 
 
 def reader(staging: Staging, progress: Progress | None = None, workers: int = 2) -> ShardsReader:
-    from greendata.catalog.tables import Snapshot
+    from greendata.catalog.commits import Snapshot
 
     parameters = fingerprint_parameters(request(catalog="unused"), Snapshot(version=0, scans=()))
     return ShardsReader(

@@ -76,7 +76,7 @@ def test_a_catalog_of_a_newer_program_is_refused_and_left_alone(
 ) -> None:
     catalog = data.parent / "catalog"
     run_scan(data, catalog=catalog)
-    (catalog / "catalog.json").write_text(json.dumps({"format_version": 2}))
+    (catalog / "catalog.json").write_text(json.dumps({"format_version": FORMAT_VERSION + 1}))
     for arguments in (["scan", str(data)], ["duplicates"], ["overlap"]):
         assert run(["--catalog", str(catalog), *arguments]) == 41
         told = capsys.readouterr().err

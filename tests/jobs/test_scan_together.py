@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from greendata.catalog.places import LocalPlace
 from greendata.catalog.tables import Catalog
 from greendata.errors import CommitConflictError, GreendataError
 from tests.jobs.made_scans import (
@@ -115,12 +116,12 @@ def test_results_that_are_not_committed_yet_survive_another_scan(
     """Another scan tidies up between the results and the commit of this one."""
     catalog = world / "catalog"
     run_scan(world / "x", catalog=catalog)
-    last = Catalog(catalog).snapshot().last
+    last = Catalog(LocalPlace(catalog)).snapshot().last
     assert last is not None
     _before(
         monkeypatch,
         "commit_scan",
-        lambda: Catalog(catalog).drop_results_before(last.results_id),
+        lambda: Catalog(LocalPlace(catalog)).drop_results_before(last.results_id),
     )
     run_scan(world / "y", catalog=catalog)
     _check(world, "x", "y")

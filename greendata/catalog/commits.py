@@ -1,0 +1,146 @@
+"""Records of what was committed: scans, and refreshes of the inventory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommittedScan:
+    """A row of ``scans``."""
+
+    scan_id: str
+    sequence: int
+    results_id: str
+    starts_over: bool
+    started_at: datetime
+    committed_at: datetime
+    parameters: dict[str, Any]
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The committed scans that hold, oldest first, and the version they were read at."""
+
+    version: int
+    scans: tuple[CommittedScan, ...]
+
+    @property
+    def last(self) -> CommittedScan | None:
+        """The newest scan, if there is one."""
+        return self.scans[-1] if self.scans else None
+
+    @property
+    def scan_ids(self) -> frozenset[str]:
+        """Ids of the scans whose rows are visible."""
+        return frozenset(scan.scan_id for scan in self.scans)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cover:
+    """What a refresh was about: everything at and below a URI of a store, whole folders only."""
+
+    store_id: str
+    uri: str
+
+    def holds(self, other: Cover) -> bool:
+        """Whether everything that ``other`` covers is covered by this one too."""
+        return self.store_id == other.store_id and is_at_or_below(other.uri, self.uri)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommittedRefresh:
+    """A row of ``refreshes``; what it covers is told by its rows alone from then on.
+
+    Attributes:
+        kind: ``objects`` (rows of ``inventory``) or ``accesses``.
+        as_of: when the stores were as it says: the report's time, or when listing began.
+        from_day: of accesses: earlier days are told by earlier refreshes still.
+    """
+
+    scan_id: str
+    sequence: int
+    kind: str
+    source: str
+    as_of: datetime
+    taken_at: datetime
+    covers: tuple[Cover, ...]
+    objects: int
+    from_day: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshes:
+    """All refreshes, oldest first, and the version they were read at."""
+
+    version: int
+    refreshes: tuple[CommittedRefresh, ...]
+
+    def live(self, kind: str) -> tuple[CommittedRefresh, ...]:
+        """Those of a kind whose rows are not all replaced by later ones."""
+        found = [entry for entry in self.refreshes if entry.kind == kind]
+        return tuple(entry for entry in found if not _is_replaced(entry, found))
+
+    def later(self, refresh: CommittedRefresh) -> tuple[Cover, ...]:
+        """What later refreshes of its kind cover, of what this one covers."""
+        return tuple(
+            cover
+            for entry in self.refreshes
+            if entry.kind == refresh.kind and entry.sequence > refresh.sequence
+            for cover in entry.covers
+            if any(own.holds(cover) or cover.holds(own) for own in refresh.covers)
+        )
+
+    def replaced_ids(self) -> frozenset[str]:
+        """Ids of refreshes that show nothing any more."""
+        kept = {entry.scan_id for kind in ("objects", "accesses") for entry in self.live(kind)}
+        return frozenset(entry.scan_id for entry in self.refreshes) - kept
+
+
+def _is_replaced(entry: CommittedRefresh, others: list[CommittedRefresh]) -> bool:
+    later = [
+        cover
+        for other in others
+        if other.sequence > entry.sequence
+        and (other.from_day is None or entry.from_day is None or other.from_day <= entry.from_day)
+        for cover in other.covers
+    ]
+    return all(any(cover.holds(own) for cover in later) for own in entry.covers)
+
+
+def is_at_or_below(uri: str, folder: str) -> bool:
+    """Whether a URI is another one, or below it as a folder."""
+    return uri == folder or uri.startswith(folder.rstrip("/") + "/")
+
+
+def committed_scan(row: dict[str, Any]) -> CommittedScan:
+    """A row of the table ``scans``."""
+    return CommittedScan(
+        scan_id=row["scan_id"],
+        sequence=row["sequence"],
+        results_id=row["results_id"],
+        starts_over=row["starts_over"],
+        started_at=row["started_at"],
+        committed_at=row["committed_at"],
+        parameters=json.loads(row["parameters"]),
+        summary=json.loads(row["summary"]),
+    )
+
+
+def committed_refresh(row: dict[str, Any]) -> CommittedRefresh:
+    """A row of the table ``refreshes``."""
+    return CommittedRefresh(
+        scan_id=row["scan_id"],
+        sequence=row["sequence"],
+        kind=row["kind"],
+        source=row["source"],
+        as_of=row["as_of"],
+        taken_at=row["taken_at"],
+        covers=tuple(Cover(**cover) for cover in json.loads(row["covers"])),
+        objects=row["objects"],
+        from_day=row["from_day"],
+    )

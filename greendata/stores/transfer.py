@@ -1,0 +1,57 @@
+"""Whole files to and from stores, in bounded memory."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from greendata.errors import GreendataError, IntegrityError
+
+if TYPE_CHECKING:
+    from greendata.stores.base import Store
+    from greendata.stores.records import UploadPart, Written
+
+PART_BYTES = 16 << 20
+"""Larger files go in parts of this size, and come in ranges of it."""
+
+
+def upload(store: Store, path: Path, uri: str) -> Written:
+    """Write a local file as an object, over whatever is there.
+
+    Raises:
+        DeniedError, StoreUnreachableError, UnsupportedError: no parts are left behind.
+    """
+    if path.stat().st_size <= PART_BYTES:
+        return store.put(uri, path.read_bytes())
+    pending = store.start_upload(uri)
+    try:
+        with path.open("rb") as stream:
+            parts: list[UploadPart] = []
+            while content := stream.read(PART_BYTES):
+                parts.append(store.put_part(pending, len(parts) + 1, content))
+        return store.complete_upload(pending, parts)
+    except GreendataError:
+        store.abort_upload(uri, pending.upload_id)
+        raise
+
+
+def download(store: Store, uri: str, path: Path, *, size_bytes: int) -> None:
+    """Write an object of known size to a local file, which appears whole or not at all.
+
+    Raises:
+        IntegrityError: the object is shorter.
+        ObjectNotFoundError, DeniedError, StoreUnreachableError.
+    """
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with partial.open("wb") as stream:
+            for start in range(0, size_bytes, PART_BYTES):
+                wanted = min(PART_BYTES, size_bytes - start)
+                content = store.read(uri, start=start, size_bytes=wanted)
+                if len(content) != wanted:
+                    raise IntegrityError(f"{uri}: is shorter than the {size_bytes} bytes it had.")
+                stream.write(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
