@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from greendata.errors import ConfigError
+from greendata.errors import ConfigError, UsageError
 from greendata.model import Dataset
+from greendata.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,6 +77,7 @@ class Config:
     catalog: str | None = None
     datasets: tuple[DatasetSettings, ...] = ()
     stores: tuple[StoreSettings, ...] = ()
+    inventory_max_age_seconds: float | None = None
 
     def as_datasets(self) -> tuple[Dataset, ...]:
         """The declared datasets as jobs take them."""
@@ -110,12 +112,14 @@ def read_config(path: Path) -> Config:
     settings = _validate(path, document)
     datasets = tuple(_resolve(entry, folder) for entry in settings["datasets"])
     _refuse_repeated_names(path, document, datasets)
+    _refuse_overlaps(path, document, datasets)
     catalog = settings["catalog"]
     return Config(
         path=path,
         catalog=None if catalog is None else _beside(catalog, folder),
         datasets=datasets,
         stores=tuple(StoreSettings(**entry) for entry in settings["stores"]),
+        inventory_max_age_seconds=_max_age_seconds(path, document, settings["inventory"]),
     )
 
 
@@ -205,12 +209,21 @@ def _models() -> dict[str, type[BaseModel]]:
         attempts: int = Field(default=6, ge=1, le=100)
         max_requests_per_second: float | None = Field(default=None, gt=0)
 
+    class InventoryEntry(Strict):
+        max_age: str | None = None
+
     class Document(Strict):
         catalog: str | None = Field(default=None, min_length=1)
         datasets: list[DatasetEntry] = Field(default_factory=list)
         stores: list[StoreEntry] = Field(default_factory=list)
+        inventory: InventoryEntry = Field(default_factory=InventoryEntry)
 
-    return {"document": Document, "datasets": DatasetEntry, "stores": StoreEntry}
+    return {
+        "document": Document,
+        "datasets": DatasetEntry,
+        "stores": StoreEntry,
+        "inventory": InventoryEntry,
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -285,3 +298,30 @@ def _refuse_repeated_names(path: Path, document: Any, datasets: Sequence[Dataset
             line, column = _position(document, ("datasets", index, "name"))
             raise ConfigError(f"{path}:{line}:{column}: dataset {entry.name!r} is declared twice")
         seen.add(entry.name)
+
+
+def _refuse_overlaps(path: Path, document: Any, datasets: Sequence[DatasetSettings]) -> None:
+    """An object belongs to one dataset: no prefix may be another's, or in its folder."""
+    places = [
+        (prefix.rstrip("/"), entry.name, ("datasets", index, "prefixes", place))
+        for index, entry in enumerate(datasets)
+        for place, prefix in enumerate(entry.prefixes)
+    ]
+    for prefix, name, location in places:
+        for other, other_name, _ in places:
+            if name != other_name and (prefix == other or prefix.startswith(f"{other}/")):
+                line, column = _position(document, location)
+                raise ConfigError(
+                    f"{path}:{line}:{column}: {prefix} of dataset {name!r} lies in {other} of"
+                    f" dataset {other_name!r}",
+                    hint="An object belongs to one dataset: name prefixes that do not overlap.",
+                )
+
+
+def _max_age_seconds(path: Path, document: Any, settings: dict[str, Any]) -> float | None:
+    text = settings["max_age"]
+    try:
+        return None if text is None else parse_duration(text)
+    except UsageError as error:
+        line, column = _position(document, ("inventory", "max_age"))
+        raise ConfigError(f"{path}:{line}:{column}: {error.message}", hint=error.hint) from error

@@ -51,6 +51,23 @@ def _whole_bytes(number: str, factor: int) -> int:
     return int(whole) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
 
 
+_SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"\s*(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[smhdw])\s*")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds that ``36h``, ``90m``, ``7d`` or ``2w`` means.
+
+    Raises:
+        UsageError: not a duration, or zero.
+    """
+    match = _DURATION.fullmatch(text)
+    seconds = float(match["number"]) * _SECONDS_PER_UNIT[match["unit"]] if match else 0.0
+    if seconds <= 0:
+        raise UsageError(f"{text!r} is not a duration", hint="Write it like 36h, 90m or 7d.")
+    return seconds
+
+
 def format_bytes(size_bytes: int) -> str:
     """Bytes in powers of 1000: ``999 bytes``, ``1.5 kB``, ``12.3 GB``."""
     return _scaled(size_bytes, 1000, _DECIMAL_UNITS)

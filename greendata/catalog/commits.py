@@ -59,6 +59,8 @@ class CommittedRefresh:
     Attributes:
         kind: ``objects`` (rows of ``inventory``) or ``accesses``.
         as_of: when the stores were as it says: the report's time, or when listing began.
+        has_versions, has_uploads: whether it told of noncurrent versions and of incomplete uploads;
+            one that did not leaves what earlier refreshes told of them.
         from_day: of accesses: earlier days are told by earlier refreshes still.
     """
 
@@ -70,7 +72,17 @@ class CommittedRefresh:
     taken_at: datetime
     covers: tuple[Cover, ...]
     objects: int
+    has_versions: bool = False
+    has_uploads: bool = False
     from_day: str | None = None
+
+    def tells_as_much(self, other: CommittedRefresh) -> bool:
+        """Whether this one, being later, shows all that ``other`` does where it covers."""
+        return (
+            self.has_versions >= other.has_versions
+            and self.has_uploads >= other.has_uploads
+            and (other.from_day is None or (self.from_day or other.from_day) <= other.from_day)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +97,24 @@ class Refreshes:
         found = [entry for entry in self.refreshes if entry.kind == kind]
         return tuple(entry for entry in found if not _is_replaced(entry, found))
 
-    def later(self, refresh: CommittedRefresh) -> tuple[Cover, ...]:
-        """What later refreshes of its kind cover, of what this one covers."""
+    def later(self, refresh: CommittedRefresh) -> tuple[tuple[CommittedRefresh, Cover], ...]:
+        """Later refreshes of its kind and what they cover of what this one covers."""
         return tuple(
-            cover
+            (entry, cover)
             for entry in self.refreshes
             if entry.kind == refresh.kind and entry.sequence > refresh.sequence
             for cover in entry.covers
             if any(own.holds(cover) or cover.holds(own) for own in refresh.covers)
+        )
+
+    def over(self, refresh: CommittedRefresh) -> tuple[CommittedRefresh, ...]:
+        """Later refreshes of its kind that cover all that this one covers."""
+        return tuple(
+            entry
+            for entry in self.refreshes
+            if entry.kind == refresh.kind
+            and entry.sequence > refresh.sequence
+            and all(any(cover.holds(own) for cover in entry.covers) for own in refresh.covers)
         )
 
     def replaced_ids(self) -> frozenset[str]:
@@ -105,8 +127,7 @@ def _is_replaced(entry: CommittedRefresh, others: list[CommittedRefresh]) -> boo
     later = [
         cover
         for other in others
-        if other.sequence > entry.sequence
-        and (other.from_day is None or entry.from_day is None or other.from_day <= entry.from_day)
+        if other.sequence > entry.sequence and other.tells_as_much(entry)
         for cover in other.covers
     ]
     return all(any(cover.holds(own) for cover in later) for own in entry.covers)
@@ -142,5 +163,7 @@ def committed_refresh(row: dict[str, Any]) -> CommittedRefresh:
         taken_at=row["taken_at"],
         covers=tuple(Cover(**cover) for cover in json.loads(row["covers"])),
         objects=row["objects"],
+        has_versions=bool(row["has_versions"]),
+        has_uploads=bool(row["has_uploads"]),
         from_day=row["from_day"],
     )

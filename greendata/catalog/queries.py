@@ -52,9 +52,9 @@ def create_views(
     results = frozenset({snapshot.last.results_id}) if snapshot.last else frozenset[str]()
     for name in ("duplicates", "overlaps"):
         _create_raw(connection, catalog, name, results)
-        _view(connection, name, f"SELECT {_columns(name)} FROM {name}_rows")
+        create_view(connection, name, f"SELECT {_columns(name)} FROM {name}_rows")
     _create_objects(connection, pending)
-    _view(
+    create_view(
         connection,
         "documents",
         "SELECT o.object_id, o.uri, o.dataset, d.row, d.row_group, d.digest_high, d.digest_low,"
@@ -106,7 +106,7 @@ def _create_pairs(connection: DuckDBPyConnection, pending: Pending | None) -> No
     rows = f"SELECT {columns} FROM pairs_rows"
     for file in pending.pair_files if pending else ():
         rows += f" UNION ALL SELECT {columns} FROM read_parquet('{_escaped(file)}')"
-    _view(connection, "pairs", rows)
+    create_view(connection, "pairs", rows)
 
 
 def _create_scans(connection: DuckDBPyConnection, snapshot: Snapshot) -> None:
@@ -128,7 +128,7 @@ def _create_scans(connection: DuckDBPyConnection, snapshot: Snapshot) -> None:
         for scan in snapshot.scans
     ]
     schema = pa.schema([f for f in SCHEMAS["scans"] if f.name != "uris"])
-    _table(connection, "scans", pa.Table.from_pylist(rows, schema=schema))
+    create_table(connection, "scans", pa.Table.from_pylist(rows, schema=schema))
 
 
 def _create_raw(
@@ -146,11 +146,11 @@ def create_rows(connection: DuckDBPyConnection, name: str, files: list[str]) -> 
         schema = SCHEMAS[name]
         for column, kind in _FILE_COLUMNS.items():
             schema = schema.append(pa.field(column, kind))
-        _table(connection, f"no_{name}", schema.empty_table())
-        _view(connection, f"{name}_rows", f"SELECT * FROM no_{name}")
+        create_table(connection, f"no_{name}", schema.empty_table())
+        create_view(connection, f"{name}_rows", f"SELECT * FROM no_{name}")
         return
     listed = ", ".join("'" + _escaped(file) + "'" for file in files)
-    _view(
+    create_view(
         connection,
         f"{name}_rows",
         f"SELECT *, regexp_extract(filename, '{_SCAN_FOLDER}', 1) AS scan_id, filename,"
@@ -173,11 +173,13 @@ _SCAN_FOLDER = "scan_id=([^/]+)/[^/]+$"
 _FILE_COLUMNS = {"scan_id": "string", "filename": "string", "file_row_number": "int64"}
 
 
-def _view(connection: DuckDBPyConnection, name: str, query: str) -> None:
+def create_view(connection: DuckDBPyConnection, name: str, query: str) -> None:
+    """A temporary view in place of one of that name."""
     connection.execute(f'CREATE OR REPLACE TEMP VIEW "{name}" AS {query}')
 
 
-def _table(connection: DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+def create_table(connection: DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    """A temporary table of these rows in place of one of that name."""
     connection.register("arrow_rows", rows)
     connection.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS SELECT * FROM arrow_rows')
     connection.unregister("arrow_rows")

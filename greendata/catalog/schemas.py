@@ -58,6 +58,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("as_of", TIME),
             ("taken_at", TIME),
             ("covers", pa.string()),
+            ("has_versions", pa.bool_()),
+            ("has_uploads", pa.bool_()),
             ("objects", pa.int64()),
             ("from_day", pa.string()),
         ]

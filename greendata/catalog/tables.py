@@ -165,8 +165,8 @@ class Catalog:
         }
         return sorted(self.place.fetch(sizes).values())
 
-    def files(self, name: str, scan_ids: Collection[str]) -> list[str]:
-        """Paths of the Parquet files that hold these scans' rows, sorted."""
+    def files(self, name: str, scan_ids: Collection[str] | None) -> list[str]:
+        """Paths of the Parquet files that hold these scans' rows, or all rows, sorted."""
         with _translated(self.name):
             return [str(path) for path in self._fetch(name, self._open(name), scan_ids)]
 

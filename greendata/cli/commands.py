@@ -9,6 +9,7 @@ from greendata.cli.demo import demo
 from greendata.cli.doctor import doctor
 from greendata.cli.duplicates import duplicates
 from greendata.cli.inventory import inventory
+from greendata.cli.objects import objects
 from greendata.cli.options import global_options
 from greendata.cli.overlap import overlap
 from greendata.cli.scan import scan
@@ -39,5 +40,5 @@ def greendata(context: click.Context) -> None:
     context.ensure_object(Settings).command = context.invoked_subcommand or ""
 
 
-for command in (scan, duplicates, overlap, inventory, doctor, demo):
+for command in (scan, duplicates, overlap, inventory, objects, doctor, demo):
     greendata.add_command(command)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
+EXIT_SOME_SKIPPED = 3
 EXPORT_FORMATS = ("json", "csv", "parquet")
 
 
@@ -167,6 +168,29 @@ def export_options(command: Command) -> Command:
             "file_format",
             type=click.Choice(EXPORT_FORMATS),
             help="Write all rows in this format, on stdout or with -o; parquet needs -o.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def read_cost_options(command: Command) -> Command:
+    """``--read-tiers`` and ``--max-cost-usd`` for commands that read objects."""
+    for option in (
+        click.option(
+            "--max-cost-usd",
+            type=Usd(),
+            default="100",
+            show_default=True,
+            help="Refuse to read more than this at list prices, egress included.",
+        ),
+        click.option(
+            "--read-tiers",
+            default="hot",
+            show_default=True,
+            metavar="TIERS",
+            callback=lambda _, __, value: tuple(part.strip() for part in value.split(",")),
+            help="Of hot, intelligent, cool, cold: tiers that objects are read from.",
         ),
     ):
         command = option(command)

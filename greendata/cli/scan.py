@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from greendata.cli.options import ByteSize, NamedPath, Usd, shared_options, workers_option
+from greendata.cli.options import (
+    EXIT_SOME_SKIPPED,
+    ByteSize,
+    NamedPath,
+    read_cost_options,
+    shared_options,
+    workers_option,
+)
 from greendata.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +21,6 @@ if TYPE_CHECKING:
     from greendata.jobs.request import ScanRequest
     from greendata.model import Dataset
 
-EXIT_SOME_SKIPPED = 3
 FORMATS = ("parquet", "arrow", "jsonl", "csv", "tsv", "text")
 
 
@@ -85,21 +91,7 @@ FORMATS = ("parquet", "arrow", "jsonl", "csv", "tsv", "text")
     is_flag=True,
     help="Forget what the catalog knows; needed to change how texts are compared.",
 )
-@click.option(
-    "--read-tiers",
-    default="hot",
-    show_default=True,
-    metavar="TIERS",
-    callback=lambda _, __, value: tuple(part.strip() for part in value.split(",")),
-    help="Of hot, intelligent, cool, cold: tiers that objects are read from.",
-)
-@click.option(
-    "--max-cost-usd",
-    type=Usd(),
-    default="100",
-    show_default=True,
-    help="Refuse to read more than this at list prices, egress included.",
-)
+@read_cost_options
 @click.option(
     "--estimate", "is_estimate", is_flag=True, help="Say what would be read and its price; stop."
 )

@@ -32,5 +32,22 @@ def show_inventory(found: InventorySummary) -> None:
     print_line(f"{format_count(found.objects)} objects, {format_bytes(found.size_bytes)}.")
     if found.unknown_columns:
         print_line(f"Columns that were not read: {', '.join(found.unknown_columns)}.")
-    if found.output is not None:
-        print_line(f"Written to {found.output}.")
+    for source in found.accesses:
+        print_line(
+            f"{visible_uri(source.uri)}: {format_count(source.reads)} reads of"
+            f" {format_count(source.objects)} objects from {source.first_day} to"
+            f" {source.last_day}."
+        )
+        if source.unread_lines:
+            print_line(f"{format_count(source.unread_lines)} lines could not be read.")
+    if found.identical is not None:
+        print_line(
+            f"Identical, all bytes compared: {format_count(found.identical.copies)} copies"
+            f" ({format_bytes(found.identical.copy_bytes)}) in"
+            f" {format_count(found.identical.groups)} groups;"
+            f" {format_bytes(found.identical.read_bytes)} read."
+        )
+    for entry in found.skipped:
+        print_line(f"Not listed or read: {visible_uri(entry.uri)}: {entry.detail}")
+    for warning in found.warnings:
+        print_line(f"Note: {warning}")

@@ -26,6 +26,7 @@ class StorageClass:
     name: str
     tier: str
     is_readable: bool
+    storage_usd_per_gib_month: Decimal
     get_usd_per_1000: Decimal
     retrieval_usd_per_gb: Decimal
 
@@ -74,6 +75,11 @@ def tier_of(uri: str, storage_class: str | None) -> str:
     return found.tier if found else UNKNOWN_TIER
 
 
+def storage_classes() -> tuple[StorageClass, ...]:
+    """All storage classes that are known, with the list prices of one region of each provider."""
+    return tuple(_classes().values())
+
+
 def read_cost(objects: Iterable[tuple[str, str | None, int, int]]) -> ReadCost:
     """Cost of reading objects once: (URI, storage class, bytes, requests) of each."""
     total = ReadCost()
@@ -109,6 +115,7 @@ def _classes() -> dict[tuple[str, str], StorageClass]:
             name=row["storage_class"],
             tier=row["tier"],
             is_readable=row["is_readable"] == "1",
+            storage_usd_per_gib_month=Decimal(row["storage_usd_per_gib_month"]),
             get_usd_per_1000=Decimal(row["get_usd_per_1000"]),
             retrieval_usd_per_gb=Decimal(row["retrieval_usd_per_gb"]),
         )

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from greendata.errors import IntegrityError, ObjectNotFoundError
 from greendata.inventory.columns import as_flag, as_number, as_text, as_time
 from greendata.inventory.schema import as_inventory
+from greendata.inventory.tasks import Task, run_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,7 @@ class BlobReport:
     completed_at: datetime
     format: str
     files: tuple[tuple[str, int], ...]
+    has_versions: bool = False
 
 
 def find_blob_report(store: Store, uri: str) -> str:
@@ -105,13 +107,15 @@ def _blob_report(uri: str, document: dict[str, Any]) -> BlobReport:
             f"{uri}: the run ended as {document['status']}.", hint="Name an earlier run."
         )
     root = _root(uri, document["files"][0]["blob"]) if document["files"] else ""
+    rule = document["ruleDefinition"]
     completed = datetime.fromisoformat(document["inventoryCompletionTime"])
     return BlobReport(
         uri=uri,
         account=(urlsplit(document["endpoint"]).hostname or "").partition(".")[0],
         rule=document["ruleName"],
         completed_at=completed if completed.tzinfo else completed.replace(tzinfo=UTC),
-        format=document["ruleDefinition"]["format"].lower(),
+        format=rule["format"].lower(),
+        has_versions="versionid" in {_plain(name) for name in rule.get("schemaFields", ())},
         files=tuple((root + entry["blob"], int(entry["size"])) for entry in document["files"]),
     )
 
@@ -125,25 +129,36 @@ def _root(manifest: str, blob: str) -> str:
     return f"{scheme}://{rest.partition('/')[0]}/"
 
 
-def read_blob_report(store: Store, report: BlobReport) -> Iterator[pa.RecordBatch]:
-    """All rows of a run as inventory batches.
+def read_blob_report(
+    store: Store, report: BlobReport, *, workers: int = 2
+) -> Iterator[pa.RecordBatch]:
+    """All rows of a run as inventory batches, files in parallel, in no order.
 
     Raises:
         IntegrityError: a file is missing, has another size, or cannot be decoded.
     """
-    for uri, size_bytes in report.files:
-        try:
-            raw = store.read(uri)
-        except ObjectNotFoundError as error:
-            raise IntegrityError(f"{report.uri}: its file {uri} is missing.") from error
-        if len(raw) != size_bytes:
-            raise IntegrityError(f"{uri}: has {len(raw)} bytes, its manifest says {size_bytes}.")
-        decode = _csv_batches if report.format == "csv" else _parquet_batches
-        try:
-            for batch in decode(raw):
-                yield _convert(report, uri, batch)
-        except (pa.ArrowException, OSError) as error:
-            raise IntegrityError(f"{uri}: cannot be decoded: {error}") from error
+
+    def task(file: tuple[str, int]) -> Task[pa.RecordBatch]:
+        return lambda add: _read_file(store, report, *file)
+
+    yield from run_tasks(map(task, report.files), workers)
+
+
+def _read_file(
+    store: Store, report: BlobReport, uri: str, size_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    try:
+        raw = store.read(uri)
+    except ObjectNotFoundError as error:
+        raise IntegrityError(f"{report.uri}: its file {uri} is missing.") from error
+    if len(raw) != size_bytes:
+        raise IntegrityError(f"{uri}: has {len(raw)} bytes, its manifest says {size_bytes}.")
+    decode = _csv_batches if report.format == "csv" else _parquet_batches
+    try:
+        for batch in decode(raw):
+            yield _convert(report, uri, batch)
+    except (pa.ArrowException, OSError) as error:
+        raise IntegrityError(f"{uri}: cannot be decoded: {error}") from error
 
 
 def _csv_batches(raw: bytes) -> Iterator[pa.RecordBatch]:

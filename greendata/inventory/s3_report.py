@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,7 @@ import pyarrow.compute as pc
 from greendata.errors import IntegrityError, ObjectNotFoundError
 from greendata.inventory.columns import as_flag, as_number, as_text, as_time
 from greendata.inventory.schema import as_inventory
+from greendata.inventory.tasks import Task, run_tasks
 
 if TYPE_CHECKING:
     from greendata.stores.base import Store
@@ -153,22 +152,21 @@ def _root(manifest: str, key: str) -> str:
 
 
 def read_report(store: Store, report: Report, *, workers: int = 2) -> Iterator[pa.RecordBatch]:
-    """All rows of a report as inventory batches, files in parallel and in order.
+    """All rows of a report as inventory batches, files in parallel, in no order.
 
     Raises:
         IntegrityError: a file is missing, has another checksum, or cannot be decoded.
     """
-    waiting: deque[Future[list[pa.RecordBatch]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for file in report.files:
-            waiting.append(pool.submit(_read_file, store, report, file))
-            if len(waiting) > workers:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+
+    def task(file: DataFile) -> Task[pa.RecordBatch]:
+        return lambda add: _read_file(store, report, file)
+
+    yield from run_tasks(map(task, report.files), workers)
 
 
-def _read_file(store: Store, report: Report, file: DataFile) -> list[pa.RecordBatch]:
+def _read_file(store: Store, report: Report, file: DataFile) -> Iterator[pa.RecordBatch]:
+    if report.format not in _DECODERS:
+        raise IntegrityError(f"{report.uri}: the format {report.format} is not known.")
     try:
         raw = store.read(file.uri)
     except ObjectNotFoundError as error:
@@ -178,9 +176,8 @@ def _read_file(store: Store, report: Report, file: DataFile) -> list[pa.RecordBa
     if hashlib.md5(raw, usedforsecurity=False).hexdigest() != file.md5:
         raise IntegrityError(f"{file.uri}: does not have the MD5 that its manifest says.")
     try:
-        return [_convert(report, batch) for batch in _DECODERS[report.format](report, raw)]
-    except KeyError as error:
-        raise IntegrityError(f"{report.uri}: the format {report.format} is not known.") from error
+        for batch in _DECODERS[report.format](report, raw):
+            yield _convert(report, batch)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{file.uri}: cannot be decoded: {error}") from error
 

@@ -164,6 +164,7 @@ def _identity(scope: Scope, item: StoredObject, options: str) -> dict[str, Any]:
         "size_bytes": item.size_bytes,
         "modified_at": item.modified_at,
         "read_options": options,
+        "accessed_at": item.accessed_at,
     }
 
 

@@ -135,13 +135,15 @@ def _write_json(reader: pa.RecordBatchReader, plural: str, stream: BinaryIO) -> 
 
 def _write_csv(reader: pa.RecordBatchReader, plural: str, stream: BinaryIO) -> int:
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
-    writer = csv.writer(text)
-    writer.writerow(reader.schema.names)
     count = 0
-    for row in _rows(reader):
-        writer.writerow(_csv_cell(value) for value in row.values())
-        count += 1
-    text.detach()
+    try:
+        writer = csv.writer(text)
+        writer.writerow(reader.schema.names)
+        for row in _rows(reader):
+            writer.writerow(_csv_cell(value) for value in row.values())
+            count += 1
+    finally:
+        text.detach()  # or it closes the stream
     stream.flush()
     return count
 

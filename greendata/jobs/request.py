@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,16 @@ def available_processors() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_read_tiers(tiers: Iterable[str]) -> None:
+    """Raises UsageError for a tier that is none, or that nothing can be read from."""
+    for tier in tiers:
+        if tier not in READABLE_TIERS:
+            raise UsageError(
+                f"--read-tiers: {tier!r} is none of {', '.join(READABLE_TIERS)}.",
+                hint="Objects in an archive tier are listed, never thawed.",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +83,7 @@ class ScanRequest:
         for name, (is_good, wanted) in checks.items():
             if not is_good:
                 raise UsageError(f"--{name} must be {wanted}.")
-        for tier in self.read_tiers:
-            if tier not in READABLE_TIERS:
-                raise UsageError(
-                    f"--read-tiers: {tier!r} is none of {', '.join(READABLE_TIERS)}.",
-                    hint="Objects in an archive tier are listed, never thawed.",
-                )
+        check_read_tiers(self.read_tiers)
 
     @property
     def worker_count(self) -> int:

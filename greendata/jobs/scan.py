@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greendata.catalog.commits import Cover
 from greendata.catalog.failures import storage_errors
 from greendata.catalog.queries import Pending, create_current_views, create_views
 from greendata.catalog.schemas import RESULTS
@@ -31,6 +32,7 @@ from greendata.jobs.changes import (
 )
 from greendata.jobs.estimate import check_cost, cost_of, split_by_tier
 from greendata.jobs.reading import MAX_CRASHES, ShardsReader
+from greendata.jobs.refresh import refresh_objects
 from greendata.jobs.request import ScanRequest, fingerprint_parameters
 from greendata.jobs.resolve import ResolveSettings, resolve, write_result
 from greendata.jobs.results import catalog_place
@@ -159,6 +161,7 @@ class _Scan:
 
         request, own = self.request, self.catalog.place.uri
         scope = list_scope(self.store, request.uris, request.datasets, own)
+        self._record_inventory(scope)
         readable, unread = split_by_tier(scope.objects, known, self.options, request.read_tiers)
         scope = replace(scope, objects=readable, ignored=(*scope.ignored, *unread))
         choice = choose_shards(
@@ -175,6 +178,24 @@ class _Scan:
         )
         scope = replace(scope, ignored=(*scope.ignored, *choice.ignored))
         return scope, choice.shards, [*scope.denied, *choice.skipped]
+
+    def _record_inventory(self, scope: Scope) -> None:
+        """Keep what the listing tells, last accesses above all: reading changes them."""
+        from greendata.inventory.listing import object_batches
+
+        covers = [
+            Cover(store_id=self.store.store_of(uri).store_id, uri=uri)
+            for uri in sorted(scope.targets)
+        ]
+        refresh_objects(
+            self.catalog,
+            object_batches(scope.objects),
+            covers=covers,
+            denied=[entry.uri for entry in scope.denied],
+            source="listing",
+            as_of=self.now,
+            now=self.now,
+        )
 
     def _depends_on(self) -> dict[str, Any]:
         """What staged fingerprints are only good for."""

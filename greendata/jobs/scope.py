@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from greendata.catalog.commits import is_at_or_below
 from greendata.model import Dataset, IgnoredObject, SkippedObject, SkipReason, StoredObject
 from greendata.stores.base import list_all
 from greendata.stores.local import is_glob, path_to_uri, uri_to_path
@@ -75,7 +76,7 @@ def list_scope(
         on_ignored=lambda uri, detail: ignored.append(IgnoredObject(uri=uri, detail=detail)),
     )
     targets = {uri: store.expand(uri) for uri in uris}
-    own_folders = _names_of(catalog_uri, [t for found in targets.values() for t in found])
+    own = own_folders(catalog_uri, [t for found in targets.values() for t in found])
     return Scope(
         uris=tuple(uris),
         targets=frozenset(t.rstrip("/") for found in targets.values() for t in found),
@@ -83,7 +84,7 @@ def list_scope(
         objects=tuple(
             item
             for item in listing.objects
-            if not any(_is_below(item.uri, own) for own in own_folders)
+            if not any(is_at_or_below(item.uri, folder) for folder in own)
         ),
         named=listing.named,
         denied=tuple(denied),
@@ -91,7 +92,7 @@ def list_scope(
     )
 
 
-def _names_of(catalog_uri: str, targets: Iterable[str]) -> frozenset[str]:
+def own_folders(catalog_uri: str, targets: Iterable[str]) -> frozenset[str]:
     """The catalog's folder as it is named, and as links may make it appear below the targets."""
     if is_remote(catalog_uri):
         return frozenset({catalog_uri})
@@ -129,7 +130,3 @@ def _prefixes(uri: str) -> Iterator[str]:
                 yield parent.rstrip("/")  # as a target without its slash
             return
         uri = parent
-
-
-def _is_below(uri: str, folder: str) -> bool:
-    return uri == folder or uri.startswith(folder.rstrip("/") + "/")

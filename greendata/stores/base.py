@@ -103,6 +103,13 @@ class Store(ABC):
         """
         raise self._unsupported("tell an object's details", uri)
 
+    def list_folder(self, uri: str, *, with_versions: bool = False) -> Iterator[StoredObject | str]:
+        """What is directly in a folder whose URI ends with a slash, in no order.
+
+        Objects, or all their versions, and as text the URIs of the folders in it.
+        """
+        raise self._unsupported("list a folder by itself", uri)
+
     def versions(self, uri: str) -> Iterator[StoredObject]:
         """Current and earlier versions and delete markers at and below ``uri``; newest first a key.
 

@@ -81,6 +81,7 @@ class MemoryStore(Store):
         has_holds=True,
         is_multipart=True,
         tiers_conditionally=True,
+        has_folders=True,
     )
 
     def __init__(self, *, keeps_versions: bool = False) -> None:
@@ -113,6 +114,16 @@ class MemoryStore(Store):
         if not found and uri.removeprefix(SCHEME).partition("/")[2]:
             raise ObjectNotFoundError(f"{uri}: no object is there.")
         yield from found
+
+    def list_folder(self, uri: str, *, with_versions: bool = False) -> Iterator[StoredObject | str]:
+        folders: set[str] = set()
+        for item in self.versions(uri) if with_versions else self.list(uri):
+            name, slash, _ = item.uri[len(uri) :].partition("/")
+            if not slash:
+                yield item
+            elif uri + name + slash not in folders:
+                folders.add(uri + name + slash)
+                yield uri + name + slash
 
     def versions(self, uri: str) -> Iterator[StoredObject]:
         with self._lock:

@@ -119,6 +119,9 @@ class Stores(Store):
     ) -> Iterator[StoredObject]:
         return self.store_of(uri).list(uri, on_denied=on_denied, on_ignored=on_ignored)
 
+    def list_folder(self, uri: str, *, with_versions: bool = False) -> Iterator[StoredObject | str]:
+        return self.store_of(uri).list_folder(uri, with_versions=with_versions)
+
     def head(self, uri: str) -> StoredObject:
         return self.store_of(uri).head(uri)
 
@@ -248,6 +251,7 @@ def _s3_store(entry: StoreSettings) -> Store:
                 allow_http=entry.allow_http,
                 connect_timeout_seconds=entry.connect_timeout_seconds,
                 read_timeout_seconds=entry.read_timeout_seconds,
+                listing_attempts=entry.attempts,
             )
         ),
     )
@@ -266,6 +270,7 @@ def _azure_store(account: str, entry: StoreSettings) -> Store:
                 allow_http=entry.allow_http,
                 connect_timeout_seconds=entry.connect_timeout_seconds,
                 read_timeout_seconds=entry.read_timeout_seconds,
+                listing_attempts=entry.attempts,
             )
         ),
     )

@@ -22,6 +22,7 @@ class Capabilities:
         has_holds: legal holds.
         is_multipart: large objects are written in parts.
         tiers_conditionally: ``set_tier`` takes an ETag; else it is compared before and after.
+        has_folders: ``list_folder`` gives one folder without what is below its folders.
     """
 
     has_tiers: bool = False
@@ -31,6 +32,7 @@ class Capabilities:
     has_holds: bool = False
     is_multipart: bool = False
     tiers_conditionally: bool = False
+    has_folders: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

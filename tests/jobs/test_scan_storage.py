@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from greendata.catalog.tables import Catalog
+from greendata.catalog.tables import FORMAT_VERSION, Catalog
 from greendata.cli.boundary import run
 from greendata.errors import DeniedError, GreendataError, LimitExceededError, UsageError
 from tests.jobs.made_scans import (

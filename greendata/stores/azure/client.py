@@ -49,6 +49,7 @@ class AzureSettings:
     allow_http: bool = False
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 60.0
+    listing_attempts: int = 6
 
 
 class Client:

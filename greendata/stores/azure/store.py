@@ -54,12 +54,18 @@ class AzureStore(Store):
     """Block blobs of one account; a range is read only while the blob has the listed ETag."""
 
     capabilities = Capabilities(
-        has_tiers=True, has_tags=True, has_metadata=True, is_multipart=True, has_versions=True
+        has_tiers=True,
+        has_tags=True,
+        has_metadata=True,
+        is_multipart=True,
+        has_versions=True,
+        has_folders=True,
     )
 
     def __init__(self, settings: AzureSettings) -> None:
         self._client = Client(settings)
         self._account = settings.account
+        self._listing_retries = settings.listing_attempts - 1
 
     @property
     def store_id(self) -> str:  # type: ignore[override]
@@ -87,8 +93,7 @@ class AzureStore(Store):
                     continue
                 is_empty = False
                 found = stored_object(target, blob, self.store_id)
-                is_folder = (blob.metadata or {}).get("hdi_isfolder") == "true"
-                if is_folder or (blob.name.endswith("/") and not blob.size):
+                if _is_folder(blob):
                     if on_ignored is not None:
                         on_ignored(found.uri, "folder marker of no bytes")
                     continue
@@ -96,10 +101,28 @@ class AzureStore(Store):
         if is_empty and self._parse(uri).key:
             raise ObjectNotFoundError(f"{uri}: no object is there.", hint="Check the prefix.")
 
+    def list_folder(self, uri: str, *, with_versions: bool = False) -> Iterator[StoredObject | str]:
+        target = self._parse(uri)
+        include = ["metadata", "versions"] if with_versions else ["metadata"]
+        with translated(uri):
+            found: Iterator[Any] = self._container(target).walk_blobs(
+                name_starts_with=target.key or None,
+                include=include,
+                delimiter="/",
+                retry_total=self._listing_retries,
+            )
+            for blob in found:
+                if is_own(blob.name):
+                    continue
+                if "blob_type" not in blob:
+                    yield str(target.with_key(blob.name))
+                elif not _is_folder(blob):
+                    yield stored_object(target, blob, self.store_id)
+
     def versions(self, uri: str) -> Iterator[StoredObject]:
         target = self._parse(uri)
         for blob in self._blobs(target, target.key, include=["versions", "metadata"]):
-            if is_below(blob.name, target.key):
+            if is_below(blob.name, target.key) and not is_own(blob.name):
                 yield stored_object(target, blob, self.store_id)
 
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
@@ -370,8 +393,16 @@ class AzureStore(Store):
     ) -> Iterator[Any]:
         with translated(str(target)):
             yield from self._container(target).list_blobs(
-                name_starts_with=prefix or None, include=[*include]
+                name_starts_with=prefix or None,
+                include=[*include],
+                retry_total=self._listing_retries,
             )
+
+
+def _is_folder(blob: Any) -> bool:
+    """A marker of a folder: of the hierarchical namespace, or an empty blob named like one."""
+    is_marked = (blob.metadata or {}).get("hdi_isfolder") == "true"
+    return is_marked or (blob.name.endswith("/") and not blob.size)
 
 
 def _version(version_id: str | None) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class S3Settings:
     allow_http: bool = False
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 60.0
+    listing_attempts: int = 6
     max_connections: int = 64
 
 
@@ -55,6 +56,7 @@ class Client:
         self.settings = settings
         self._lock = threading.Lock()
         self._made: Any = None
+        self._listing: Any = None
         self._session: Any = None
 
     @property
@@ -62,8 +64,16 @@ class Client:
         """The boto3 client."""
         with self._lock:
             if self._made is None:
-                self._made = self._make()
+                self._made = self._make(_SDK_ATTEMPTS)
             return self._made
+
+    @property
+    def listing_sdk(self) -> Any:
+        """A client for listings, whose pages the SDK asks for again by itself."""
+        with self._lock:
+            if self._listing is None:
+                self._listing = self._make(self.settings.listing_attempts)
+            return self._listing
 
     @property
     def host(self) -> str:
@@ -72,7 +82,7 @@ class Client:
         host = parts.netloc.rpartition("@")[2]
         return "aws" if (parts.hostname or "").endswith(".amazonaws.com") else host
 
-    def _make(self) -> Any:
+    def _make(self, attempts: int) -> Any:
         import boto3
         from botocore import UNSIGNED
         from botocore.config import Config
@@ -82,7 +92,7 @@ class Client:
         config = Config(
             signature_version=UNSIGNED if settings.anonymous else None,
             s3={"addressing_style": "path" if settings.path_style else "auto"},
-            retries={"mode": "standard", "total_max_attempts": _SDK_ATTEMPTS},
+            retries={"mode": "standard", "total_max_attempts": attempts},
             connect_timeout=settings.connect_timeout_seconds,
             read_timeout=settings.read_timeout_seconds,
             max_pool_connections=settings.max_connections,

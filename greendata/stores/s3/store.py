@@ -78,6 +78,7 @@ class S3Store(Store):
         has_holds=True,
         is_multipart=True,
         tiers_conditionally=True,
+        has_folders=True,
     )
 
     def __init__(self, settings: S3Settings | None = None) -> None:
@@ -121,16 +122,31 @@ class S3Store(Store):
         if is_empty and target.key:
             raise ObjectNotFoundError(f"{uri}: no object is there.", hint="Check the prefix.")
 
+    def list_folder(self, uri: str, *, with_versions: bool = False) -> Iterator[StoredObject | str]:
+        target = _parse(uri)
+        call = "list_object_versions" if with_versions else "list_objects_v2"
+        for page in self._listed(target, call, Delimiter="/"):
+            for folder in page.get("CommonPrefixes", []):
+                if not is_own(folder["Prefix"]):
+                    yield str(target.with_key(folder["Prefix"]))
+            if with_versions:
+                yield from self._versions_in(page, target)
+                continue
+            for entry in page.get("Contents", []):
+                if entry["Size"] or not entry["Key"].endswith("/"):
+                    yield stored_object(target, entry, self.store_id)
+
     def versions(self, uri: str) -> Iterator[StoredObject]:
         target = _parse(uri)
-        paginator = self._client.sdk.get_paginator("list_object_versions")
-        with translated(uri):
-            for page in paginator.paginate(**self._place(target)):
-                entries = page.get("Versions", []) + page.get("DeleteMarkers", [])
-                entries.sort(key=lambda entry: (entry["Key"], not entry["IsLatest"]))
-                for entry in entries:
-                    if is_below(entry["Key"], target.key):
-                        yield stored_version(target, entry, self.store_id)
+        for page in self._listed(target, "list_object_versions"):
+            yield from self._versions_in(page, target)
+
+    def _versions_in(self, page: dict[str, Any], target: ObjectUri) -> Iterator[StoredObject]:
+        entries = page.get("Versions", []) + page.get("DeleteMarkers", [])
+        entries.sort(key=lambda entry: (entry["Key"], not entry["IsLatest"]))
+        for entry in entries:
+            if is_below(entry["Key"], target.key) and not is_own(entry["Key"]):
+                yield stored_version(target, entry, self.store_id)
 
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         target = _parse(uri)
@@ -436,10 +452,14 @@ class S3Store(Store):
                 yield str(target.with_key(entry["Key"]))
 
     def _pages(self, target: ObjectUri, call: str, entries: str) -> Iterator[dict[str, Any]]:
-        paginator = self._client.sdk.get_paginator(call)
+        for page in self._listed(target, call):
+            yield from page.get(entries, [])
+
+    def _listed(self, target: ObjectUri, call: str, **options: str) -> Iterator[dict[str, Any]]:
+        """Pages of a listing; a page that fails is asked for again, not the whole listing."""
+        paginator = self._client.listing_sdk.get_paginator(call)
         with translated(str(target)):
-            for page in paginator.paginate(**self._place(target)):
-                yield from page.get(entries, [])
+            yield from paginator.paginate(**self._place(target), **options)
 
     def _key(self, target: ObjectUri) -> dict[str, Any]:
         if not target.key:

@@ -92,6 +92,9 @@ class StoreWrapper(Store):
     ) -> Iterator[StoredObject]:
         yield from self._simple("list", uri, uri, on_denied=on_denied, on_ignored=on_ignored)
 
+    def list_folder(self, uri: str, *, with_versions: bool = False) -> Iterator[StoredObject | str]:
+        yield from self._simple("list_folder", uri, uri, with_versions=with_versions)
+
     def head(self, uri: str) -> StoredObject:
         found: StoredObject = self._simple("head", uri, uri)
         return found
