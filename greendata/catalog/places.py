@@ -6,10 +6,10 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import time
+import tempfile
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from greendata.stores.base import Store
 
 _TRANSFERS = 8
-_UNUSED_SECONDS = 7 * 86_400
-"""A cached file that no table names and nobody read for so long is removed."""
+_COMMITS_AHEAD = 32
+_LOG = "_delta_log"
 
 
 class Place(ABC):
@@ -62,12 +62,22 @@ class Place(ABC):
         """Local paths of data files, by name and size in bytes."""
 
     @abstractmethod
-    def table_options(self) -> dict[str, str]:
-        """Endpoint and credentials for deltalake; secret."""
+    def sync(self, table: str) -> None:
+        """Have all commits of a table's folder on this machine."""
 
     @abstractmethod
-    def table_uri(self, name: str) -> str:
-        """A folder of the catalog as deltalake spells it."""
+    def commit(self, table: str, version: int, change: Callable[[Path], None]) -> bool:
+        """Let ``change`` append the one commit that follows ``version``, in a folder it is handed.
+
+        False where another one was first.
+        """
+
+    @abstractmethod
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete data files that no table names any more."""
+
+    def identify(self, identity: str) -> None:  # noqa: B027
+        """The catalog that is here has this identity: another one of its name is another."""
 
     @abstractmethod
     def check_writable(self) -> None:
@@ -77,9 +87,6 @@ class Place(ABC):
     def creating(self) -> Iterator[None]:
         """Held while the catalog is made."""
         yield
-
-    def sweep(self, folder: str, names: Sequence[str]) -> None:  # noqa: B027
-        """Remove what is cached of a table and not among ``names`` any more."""
 
 
 class LocalPlace(Place):
@@ -98,10 +105,16 @@ class LocalPlace(Place):
                 raise ObjectNotFoundError(f"{self.folder / name}: not found.") from error
 
     def create(self, name: str, content: bytes) -> None:
-        partial = self.folder / f"{name}.{uuid.uuid4().hex}.partial"
+        path = self.folder / name
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
         with storage_errors(self.name):
-            partial.write_bytes(content)
-            partial.replace(self.folder / name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                partial.write_bytes(content)
+                if not path.exists():  # under the lock; renamed, as not every disk has links
+                    partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
 
     def publish(self, paths: Sequence[Path]) -> None:
         """They are where they belong."""
@@ -109,12 +122,16 @@ class LocalPlace(Place):
     def fetch(self, sizes: Mapping[str, int]) -> dict[str, Path]:
         return {name: self.folder / name for name in sizes}
 
-    def table_options(self) -> dict[str, str]:
-        return {}
+    def sync(self, table: str) -> None:
+        """They are there."""
 
-    def table_uri(self, name: str) -> str:
-        # As a URI: of a path deltalake takes back the escaped name of its files.
-        return path_to_uri(str(self.folder / name))
+    def commit(self, table: str, version: int, change: Callable[[Path], None]) -> bool:
+        change(self.folder / table)  # deltalake itself finds out who was first
+        return True
+
+    def remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
 
     def check_writable(self) -> None:
         _check_folder(self.folder / "scans", self.name)
@@ -131,8 +148,11 @@ class LocalPlace(Place):
 class RemotePlace(Place):
     """A prefix in an object store; its files, which never change, are cached on this machine.
 
-    DuckDB reads the cached files as if the catalog were local, so that joins over an index of
-    many gigabytes do not go through HTTP again and again.
+    deltalake and DuckDB work on the cache, as if the catalog were local, so that joins over an
+    index of many gigabytes do not go through HTTP again and again. A commit is made in a scratch
+    folder; it counts when its file, ``_delta_log/N.json``, was put where there was none. So
+    credentials, retries and conditions are those of the store, and no service is asked for more
+    than reading and put-if-absent.
     """
 
     def __init__(self, store: Store, uri: str) -> None:
@@ -140,7 +160,11 @@ class RemotePlace(Place):
         self.uri = self.name = uri.rstrip("/")
         identity = f"{store.store_id}\n{self.uri}"
         key = hashlib.blake2b(identity.encode(), digest_size=10).hexdigest()
-        self.folder = cache_root() / "catalogs" / key
+        self._cache = cache_root() / "catalogs" / key
+        self.folder = self._cache / "new"
+
+    def identify(self, identity: str) -> None:
+        self.folder = self._cache / identity
 
     def read(self, name: str) -> bytes:
         return self.store.read(f"{self.uri}/{name}")
@@ -165,18 +189,55 @@ class RemotePlace(Place):
         path = self.folder / name
         try:
             if path.stat().st_size == size_bytes:
-                os.utime(path)  # read now: not to be swept
                 return path
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
         download(self.store, f"{self.uri}/{name}", path, size_bytes=size_bytes)
         return path
 
-    def table_options(self) -> dict[str, str]:
-        return dict(self.store.table_access(self.uri).options)
+    def sync(self, table: str) -> None:
+        folder = self.folder / table / _LOG
+        with storage_errors(str(self.folder)), ThreadPoolExecutor(_TRANSFERS) as pool:
+            folder.mkdir(parents=True, exist_ok=True)
+            version = _last_version(folder) + 1
+            ahead = 1  # few are new most of the time
+            while True:
+                names = [f"{table}/{_LOG}/{version + step:020}.json" for step in range(ahead)]
+                for name, content in zip(names, pool.map(self._read_commit, names), strict=True):
+                    if content is None:
+                        return
+                    _write_whole(self.folder / name, content)  # in order: a log has no gaps
+                version += ahead
+                ahead = min(2 * ahead, _COMMITS_AHEAD)
 
-    def table_uri(self, name: str) -> str:
-        return f"{self.store.table_access(self.uri).uri}/{name}"
+    def _read_commit(self, name: str) -> bytes | None:
+        try:
+            return self.read(name)
+        except ObjectNotFoundError:
+            return None
+
+    def commit(self, table: str, version: int, change: Callable[[Path], None]) -> bool:
+        log = self.folder / table / _LOG
+        name = f"{version + 1:020}.json"
+        with tempfile.TemporaryDirectory(prefix="commit-", dir=self.folder) as scratch:
+            folder = Path(scratch) / _LOG
+            folder.mkdir()
+            for path in log.iterdir():
+                if path.suffix in (".json", ".parquet") and path.name < name:
+                    os.link(path, folder / path.name)
+            change(Path(scratch))
+            content = (folder / name).read_bytes()
+        try:
+            self.store.put(f"{self.uri}/{table}/{_LOG}/{name}", content, condition=IF_ABSENT)
+        except PreconditionFailedError:
+            return False
+        _write_whole(log / name, content)
+        return True
+
+    def remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.store.delete(f"{self.uri}/{name}")
+            (self.folder / name).unlink(missing_ok=True)
 
     def check_writable(self) -> None:
         """Two commits of one version must never both be done: that is what put-if-absent is for."""
@@ -195,15 +256,17 @@ class RemotePlace(Place):
             hint="Keep the catalog in a folder or in another store (--catalog).",
         )
 
-    def sweep(self, folder: str, names: Sequence[str]) -> None:
-        held = set(names)
-        oldest = time.time() - _UNUSED_SECONDS
-        root = self.folder / folder
-        for path in root.rglob("*.parquet"):
-            with contextlib.suppress(OSError):
-                is_named = path.relative_to(self.folder).as_posix() in held
-                if not is_named and path.stat().st_mtime < oldest:
-                    path.unlink()
+
+def _last_version(log: Path) -> int:
+    """The newest commit of a log on this machine; -1 where there is none."""
+    return max((int(path.stem) for path in log.glob("*.json") if path.stem.isdigit()), default=-1)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
 
 
 def cache_root() -> Path:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from greendata.catalog.commits import Refreshes, Snapshot, committed_refresh, committed_scan
 from greendata.catalog.failures import storage_error, storage_errors
@@ -24,6 +26,7 @@ from greendata.errors import (
     ObjectNotFoundError,
     UsageError,
 )
+from greendata.stores.local import path_to_uri
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +36,11 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2
 _MARKER = "catalog.json"
 _PARTITION = "scan_id"
+_FIRST_COMMIT = "_delta_log/00000000000000000000.json"
 _APPEND_TRIES = 20
+_RETENTION_SECONDS = 7 * 86_400
+"""Files that were dropped stay for so long: readers at work, and copies of the log, name them."""
+
 _ABANDONED_AFTER = timedelta(days=1)
 """Results that no committed scan names, made so long before, belong to a scan that died."""
 
@@ -67,7 +74,7 @@ class Catalog:
                     hint="Run `greendata scan` first, or name one with --catalog.",
                 )
             catalog._create()
-            version = FORMAT_VERSION
+            version = catalog._format_version() or FORMAT_VERSION
         if version > FORMAT_VERSION:
             raise CatalogTooNewError(
                 f"catalog {catalog.name}: its format {version} is newer than this program's"
@@ -90,34 +97,30 @@ class Catalog:
                 self._create_tables()
 
     def _create_tables(self) -> None:
-        from deltalake import DeltaTable, Schema
+        """Each table by its first commit, put where there is none: of several makers one is first.
 
-        options = self.place.table_options()
+        deltalake's own creation, run twice at once in an object store, leaves a broken table.
+        """
         for name, schema in SCHEMAS.items():
-            is_partitioned = name not in COMMITS
-            fields = schema.append(_partition_field()) if is_partitioned else schema
-            with _translated(self.name):
-                DeltaTable.create(
-                    self.place.table_uri(_folder(name)),
-                    Schema.from_arrow(fields),
-                    mode="ignore",
-                    partition_by=[_PARTITION] if is_partitioned else None,
-                    storage_options=options,
-                )
-        marker = json.dumps({"format_version": FORMAT_VERSION}) + "\n"
-        self.place.create(_MARKER, marker.encode())
+            self.place.create(f"{_folder(name)}/{_FIRST_COMMIT}", _first_commit(name, schema))
+        marker = {"format_version": FORMAT_VERSION, "catalog_id": uuid.uuid4().hex}
+        self.place.create(_MARKER, (json.dumps(marker) + "\n").encode())
 
     def _format_version(self) -> int | None:
         """The version the marker tells; None where there is no catalog."""
         try:
-            return int(json.loads(self.place.read(_MARKER))["format_version"])
+            marker = json.loads(self.place.read(_MARKER))
+            version = int(marker["format_version"])
+            if version == FORMAT_VERSION:
+                self.place.identify(str(uuid.UUID(marker["catalog_id"]).hex))
         except ObjectNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CatalogError(
                 f"catalog {self.name}: {_MARKER} is damaged: {error}",
                 hint="Name another catalog with --catalog, or remove this one and scan again.",
             ) from error
+        return version
 
     @property
     def staging_root(self) -> Path:
@@ -189,45 +192,59 @@ class Catalog:
         self.add_files(name, scan_id, [path])
 
     def add_files(self, name: str, scan_id: str, paths: Sequence[Path]) -> None:
-        """Commit Parquet files that lie in the table's folder already."""
-        from deltalake.transaction import AddAction
-
+        """Commit Parquet files that lie in the table's folder already, whatever came meanwhile."""
         if not paths:
             return
         self.place.publish(paths)
-        actions: list[AddAction | RemoveAction] = [
-            AddAction(
-                path=path.relative_to(self.place.folder / _folder(name)).as_posix(),
-                size=path.stat().st_size,
-                partition_values={_PARTITION: scan_id},
-                modification_time=int(time.time() * 1000),
-                data_change=True,
-                stats=json.dumps({"numRecords": _row_count(path)}),
+        actions = [self._action(name, path, {_PARTITION: scan_id}) for path in paths]
+        for _ in range(_APPEND_TRIES):
+            if self._add(name, actions, self._version(name)):
+                return
+        raise CommitConflictError(
+            f"catalog {self.name}: other commits came {_APPEND_TRIES} times before this one.",
+            hint="Run it again.",
+        )
+
+    def _action(self, name: str, path: Path, partition: dict[str, str]) -> AddAction | RemoveAction:
+        from deltalake.transaction import AddAction
+
+        return AddAction(
+            path=path.relative_to(self.place.folder / _folder(name)).as_posix(),
+            size=path.stat().st_size,
+            partition_values={**partition},
+            modification_time=int(time.time() * 1000),
+            data_change=True,
+            stats=json.dumps({"numRecords": _row_count(path)}),
+        )
+
+    def _add(self, name: str, actions: list[AddAction | RemoveAction], version: int) -> bool:
+        """Commit files to a table that is at this version still; False where it is not."""
+        from deltalake import CommitProperties
+
+        def change(folder: Path) -> None:
+            table = _opened(folder, version)
+            table.create_write_transaction(
+                actions,
+                mode="append",
+                schema=table.schema(),
+                partition_by=[] if name in COMMITS else [_PARTITION],
+                commit_properties=CommitProperties(max_commit_retries=0),
             )
-            for path in paths
-        ]
-        with _translated(self.name):
-            self._append(name, actions)
 
-    def _append(self, name: str, actions: list[AddAction | RemoveAction]) -> None:
-        """Add files whatever was committed meanwhile.
+        return self._commit_change(name, version, change)
 
-        deltalake refuses an append that a deletion came before, as if it had read what was deleted
-        (another scan drops old results); from the table's new version it is accepted.
-        """
+    def _commit_change(self, name: str, version: int, change: Callable[[Path], None]) -> bool:
         from deltalake.exceptions import CommitFailedError
 
-        for tries_left in reversed(range(_APPEND_TRIES)):
-            table = self._open(name)
+        with _translated(self.name):
             try:
-                table.create_write_transaction(
-                    actions, mode="append", schema=table.schema(), partition_by=[_PARTITION]
-                )
+                return self.place.commit(_folder(name), version, change)
             except CommitFailedError:
-                if tries_left == 0:
-                    raise
-            else:
-                return
+                return False
+
+    def _version(self, name: str) -> int:
+        with _translated(self.name):
+            return self._open(name).version()
 
     def adopt_files(self, name: str, scan_id: str, paths: Sequence[Path]) -> None:
         """Add files from another folder of this file system; their first names stay valid."""
@@ -265,22 +282,17 @@ class Catalog:
     def _commit(self, name: str, row: dict[str, Any], version: int) -> bool:
         """Append a row to a table that is at this version still; False where it is not."""
         import pyarrow as pa
-        from deltalake import CommitProperties, write_deltalake
-        from deltalake.exceptions import CommitFailedError
+        import pyarrow.parquet as pq
 
-        rows = pa.Table.from_pylist([row], schema=SCHEMAS[name])
+        path = self.place.folder / _folder(name) / f"part-{uuid.uuid4().hex}.parquet"
         with _translated(self.name):
-            table = self._open(name, version)
-            try:
-                write_deltalake(
-                    table,
-                    rows,
-                    mode="append",
-                    commit_properties=CommitProperties(max_commit_retries=0),
-                )
-            except CommitFailedError:
-                return False
-        return True
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.Table.from_pylist([row], schema=SCHEMAS[name]), path)
+        self.place.publish([path])
+        is_done = self._add(name, [self._action(name, path, {})], version)
+        if not is_done:
+            self.place.remove([path.relative_to(self.place.folder).as_posix()])
+        return is_done
 
     def drop_results_before(self, results_id: str) -> None:
         """Forget the results of scans before this one: only the last ones are ever shown.
@@ -325,29 +337,51 @@ class Catalog:
         return here | {scan for scan in scans - committed if _started_at(scan) > oldest}
 
     def _drop(self, name: str, ids: Collection[str]) -> None:
-        from deltalake.exceptions import CommitFailedError
-
         if not ids:
             return
-        with _translated(self.name):
-            table = self._open(name)
-            try:
-                listed = ", ".join(f"'{dropped}'" for dropped in sorted(ids))
-                table.delete(f"{_PARTITION} IN ({listed})")
-                table.vacuum(dry_run=False)
-            except CommitFailedError:
-                return  # another scan is at it; the next one tidies up
-            files = [f"{_folder(name)}/{path}" for path in _paths(table)]
-        self.place.sweep(_folder(name), files)
-
-    def _open(self, name: str, version: int | None = None) -> DeltaTable:
-        from deltalake import DeltaTable
-
-        return DeltaTable(
-            self.place.table_uri(_folder(name)),
-            version=version,
-            storage_options=self.place.table_options(),
+        listed = ", ".join(f"'{dropped}'" for dropped in sorted(ids))
+        version = self._version(name)
+        is_done = self._commit_change(
+            name,
+            version,
+            lambda folder: _delete(_opened(folder, version), f"{_PARTITION} IN ({listed})"),
         )
+        if is_done:  # else another scan is at it; the next one tidies up
+            with storage_errors(self.name):
+                self._sweep(name)
+
+    def _sweep(self, name: str) -> None:
+        """Remove files that were dropped longer ago than the retention time, once."""
+        mark = self.place.folder / f"{name}.swept"
+        swept_until = mark.stat().st_mtime if mark.exists() else 0.0
+        until = time.time() - _RETENTION_SECONDS
+        names = []
+        for path in sorted((self.place.folder / _folder(name) / "_delta_log").glob("*.json")):
+            for line in path.read_text().splitlines():
+                action = json.loads(line).get("remove")
+                if action and swept_until <= action["deletionTimestamp"] / 1000 < until:
+                    names.append(f"{_folder(name)}/{unquote(action['path'])}")
+        self.place.remove(names)
+        mark.touch()
+        os.utime(mark, (until, until))
+
+    def _open(self, name: str) -> DeltaTable:
+        with storage_errors(self.name):
+            self.place.sync(_folder(name))
+        return _opened(self.place.folder / _folder(name), None)
+
+
+def _opened(folder: Path, version: int | None) -> DeltaTable:
+    from deltalake import DeltaTable
+
+    # As a URI: of a path deltalake takes back the escaped name of its files.
+    return DeltaTable(path_to_uri(str(folder)), version=version)
+
+
+def _delete(table: DeltaTable, predicate: str) -> None:
+    from deltalake import CommitProperties
+
+    table.delete(predicate, commit_properties=CommitProperties(max_commit_retries=0))
 
 
 @contextmanager
@@ -362,15 +396,23 @@ def _translated(name: str) -> Iterator[None]:
         raise storage_error(name, str(error)) from error
 
 
+def _first_commit(name: str, schema: pa.Schema) -> bytes:
+    """What makes an empty table."""
+    from deltalake import DeltaTable, Schema
+
+    is_partitioned = name not in COMMITS
+    fields = schema.append(_partition_field()) if is_partitioned else schema
+    with tempfile.TemporaryDirectory(prefix="greendata-") as folder:
+        DeltaTable.create(
+            folder,
+            Schema.from_arrow(fields),
+            partition_by=[_PARTITION] if is_partitioned else None,
+        )
+        return (Path(folder) / _FIRST_COMMIT).read_bytes()
+
+
 def _folder(name: str) -> str:
     return f"tables/{name}"
-
-
-def _paths(table: DeltaTable) -> list[str]:
-    import pyarrow as pa
-
-    found: list[str] = pa.table(table.get_add_actions())["path"].to_pylist()
-    return found
 
 
 def _started_at(scan_id: str) -> datetime:

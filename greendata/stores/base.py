@@ -26,7 +26,6 @@ from greendata.stores.records import (
     ObjectDetails,
     PendingUpload,
     Properties,
-    TableAccess,
     Upload,
     UploadPart,
     Written,
@@ -252,14 +251,6 @@ class Store(ABC):
     def rules(self, uri: str) -> ContainerRules:
         """The rules of the bucket or container that holds ``uri``."""
         return ContainerRules()
-
-    def table_access(self, uri: str) -> TableAccess:
-        """How Delta tables below ``uri`` are reached with this store's settings and credentials.
-
-        Raises:
-            ConfigError, DeniedError: there are no credentials.
-        """
-        return TableAccess(uri=uri)
 
     def _unsupported(self, what: str, uri: str) -> UnsupportedError:
         return UnsupportedError(f"{uri}: {type(self).__name__} cannot {what}.")

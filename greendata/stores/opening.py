@@ -23,7 +23,6 @@ from greendata.stores.records import (
     ObjectDetails,
     PendingUpload,
     Properties,
-    TableAccess,
     Upload,
     UploadPart,
     Written,
@@ -230,9 +229,6 @@ class Stores(Store):
 
     def rules(self, uri: str) -> ContainerRules:
         return self.store_of(uri).rules(uri)
-
-    def table_access(self, uri: str) -> TableAccess:
-        return self.store_of(uri).table_access(uri)
 
 
 def _s3_store(entry: StoreSettings) -> Store:

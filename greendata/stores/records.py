@@ -149,19 +149,6 @@ class Deleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TableAccess:
-    """How a library with its own client reaches a folder of a store, as this program does.
-
-    Attributes:
-        uri: the folder, as that library spells it.
-        options: endpoint and credentials under the names of the ``object_store`` library; secret.
-    """
-
-    uri: str
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerRules:
     """Rules that the bucket or container has of itself; None where the store does not say.
 

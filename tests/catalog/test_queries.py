@@ -15,6 +15,8 @@ from greendata.catalog.schemas import SCHEMAS
 from greendata.catalog.tables import Catalog
 from tests.catalog.test_tables import commit, rows
 
+VIEWS = ("scans", "objects", "documents", "pairs", "duplicates", "overlaps")
+
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
@@ -49,7 +51,8 @@ def test_views_of_an_empty_catalog_are_empty(
     catalog: Catalog, connection: duckdb.DuckDBPyConnection
 ) -> None:
     _views(connection, catalog)
-    for name, schema in SCHEMAS.items():
+    for name in VIEWS:
+        schema = SCHEMAS[name]
         found = connection.sql(f'SELECT * FROM "{name}"').to_arrow_table()
         assert found.num_rows == 0
         missing = set(schema.names) - set(found.column_names)

@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
 
 from greendata.catalog.commits import Snapshot
 from greendata.catalog.places import LocalPlace
@@ -176,15 +175,15 @@ def test_rows_are_added_while_another_scan_drops_old_ones(
     catalog.check_writable()
     commit(catalog, "one")
     _results(catalog, "dead.0")
-    opened = Catalog._open
+    version = Catalog._version
     drops = iter([True])
 
-    def open_and_drop(self: Catalog, name: str, version: int | None = None) -> DeltaTable:
-        table = opened(self, name, version)
+    def version_before_a_drop(self: Catalog, name: str) -> int:
+        found = version(self, name)
         if next(drops, False):
-            opened(self, name).delete("scan_id = 'dead.0'")
-        return table
+            self._open(name).delete("scan_id = 'dead.0'")
+        return found
 
-    monkeypatch.setattr(Catalog, "_open", open_and_drop)
+    monkeypatch.setattr(Catalog, "_version", version_before_a_drop)
     _results(catalog, "two.0")
     assert _held(catalog) == {"two.0"}

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 USER_AGENT = "greendata"
 """Marks our own requests in the account's logs."""
 
-_STORAGE_SCOPE = "https://storage.azure.com/.default"
 _SDK_RETRIES = 1
 _BACKOFF_SECONDS = 1
 
@@ -108,30 +107,6 @@ class Client:
             )
         check_endpoint(str(made.url), allow_http=settings.allow_http)
         return made
-
-    def table_options(self) -> dict[str, str]:
-        """Endpoint and the credentials of this moment, by the names of ``object_store``."""
-        endpoint = str(self.sdk.url).partition("?")[0].rstrip("/")
-        options = {
-            "azure_storage_account_name": self.settings.account,
-            "azure_endpoint": endpoint,
-            "azure_allow_http": "true" if endpoint.startswith("http://") else "false",
-        }
-        if self.settings.anonymous:
-            return options | {"azure_skip_signature": "true"}
-        connection = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
-        told: dict[str, str] = {}
-        if connection and self.settings.endpoint_url is None:
-            parts = (part.partition("=") for part in connection.split(";"))
-            told = {name.strip().lower(): value.strip() for name, _, value in parts}
-        key = told.get("accountkey") or os.environ.get("AZURE_STORAGE_KEY")
-        token = told.get("sharedaccesssignature") or os.environ.get("AZURE_STORAGE_SAS_TOKEN")
-        if key:
-            return options | {"azure_storage_account_key": key}
-        if token:
-            return options | {"azure_storage_sas_key": token}
-        found = self._credential().get_token(_STORAGE_SCOPE)
-        return options | {"azure_storage_token": str(found.token)}
 
     def _credential(self) -> Any:
         if self.settings.anonymous:

@@ -28,7 +28,6 @@ from greendata.stores.records import (
     ObjectDetails,
     PendingUpload,
     Properties,
-    TableAccess,
     Upload,
     UploadPart,
     Written,
@@ -347,12 +346,6 @@ class AzureStore(Store):
         except ObjectNotFoundError:
             return Deleted(uri=uri)
         return Deleted(uri=uri)
-
-    def table_access(self, uri: str) -> TableAccess:
-        target = self._parse(uri)
-        with translated(uri):
-            options = self._client.table_options()
-        return TableAccess(uri=f"{AZURE}://{target.container}/{target.key}", options=options)
 
     def rules(self, uri: str) -> ContainerRules:
         """What the data plane tells; versioning and lifecycle rules stand in the management one."""

@@ -57,7 +57,6 @@ class Client:
         self._lock = threading.Lock()
         self._made: Any = None
         self._listing: Any = None
-        self._session: Any = None
 
     @property
     def sdk(self) -> Any:
@@ -113,40 +112,7 @@ class Client:
                 f"S3: {error}", hint="Check AWS_PROFILE, the profile and the endpoint."
             ) from error
         check_endpoint(str(sdk.meta.endpoint_url), allow_http=settings.allow_http)
-        self._session = session
         return sdk
-
-    def table_options(self) -> dict[str, str]:
-        """Endpoint and the credentials of this moment, by the names of ``object_store``.
-
-        Raises:
-            botocore.exceptions.NoCredentialsError
-        """
-        from botocore.exceptions import NoCredentialsError
-
-        sdk = self.sdk
-        endpoint = str(sdk.meta.endpoint_url)
-        is_path_style = self.settings.path_style or self.host != "aws"
-        options = {
-            "aws_region": str(sdk.meta.region_name),
-            "aws_endpoint_url": endpoint,
-            "aws_virtual_hosted_style_request": "false" if is_path_style else "true",
-            "aws_allow_http": "true" if endpoint.startswith("http://") else "false",
-            "aws_conditional_put": "etag",  # two commits of one version: one is refused
-        }
-        if self.host == "aws":
-            del options["aws_endpoint_url"]
-        if self.settings.anonymous:
-            return options | {"aws_skip_signature": "true"}
-        found = self._session.get_credentials()
-        if found is None:
-            raise NoCredentialsError
-        frozen = found.get_frozen_credentials()
-        options |= {
-            "aws_access_key_id": frozen.access_key,
-            "aws_secret_access_key": frozen.secret_key,
-        }
-        return options | ({"aws_session_token": frozen.token} if frozen.token else {})
 
     def owner(self) -> dict[str, str]:
         """The expected owner of the bucket, as an argument of every request."""

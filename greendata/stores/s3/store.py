@@ -24,7 +24,6 @@ from greendata.stores.records import (
     ObjectDetails,
     PendingUpload,
     Properties,
-    TableAccess,
     Upload,
     UploadPart,
     Written,
@@ -383,10 +382,6 @@ class S3Store(Store):
         target = _parse(uri)
         with translated(uri):
             return read_rules(self._client.sdk, {"Bucket": target.container} | self._client.owner())
-
-    def table_access(self, uri: str) -> TableAccess:
-        with translated(uri):
-            return TableAccess(uri=uri, options=self._client.table_options())
 
     def _copy_in_parts(
         self,

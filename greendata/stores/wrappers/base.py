@@ -17,7 +17,6 @@ from greendata.stores.records import (
     ObjectDetails,
     PendingUpload,
     Properties,
-    TableAccess,
     Upload,
     UploadPart,
     Written,
@@ -239,8 +238,4 @@ class StoreWrapper(Store):
 
     def rules(self, uri: str) -> ContainerRules:
         found: ContainerRules = self._simple("rules", uri, uri)
-        return found
-
-    def table_access(self, uri: str) -> TableAccess:
-        found: TableAccess = self._simple("table_access", uri, uri)
         return found
