@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
@@ -13,18 +15,19 @@ Task = Callable[["AddTask[Result]"], Iterator[Result]]
 """Gives results; may add tasks by calling what it is handed."""
 
 _WAITING_RESULTS = 4
+_POLL_SECONDS = 0.1
 
 
 def run_tasks(first: Iterable[Task[Result]], workers: int) -> Iterator[Result]:
     """What all tasks give, in no order; what one raises is raised here and ends the others."""
     running = _Running(first)
-    threads = [threading.Thread(target=running.work, daemon=True) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield from running.results()
-    finally:
-        running.stop(threads)
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in range(workers):
+            pool.submit(running.work).add_done_callback(running.note_failure)
+        try:
+            yield from running.results()
+        finally:
+            running.stop(workers)
 
 
 class _Running(Generic[Result]):
@@ -32,7 +35,7 @@ class _Running(Generic[Result]):
 
     def __init__(self, first: Iterable[Task[Result]]) -> None:
         self._tasks: queue.SimpleQueue[Task[Result] | None] = queue.SimpleQueue()
-        self._results: queue.Queue[tuple[Result | None, BaseException | None] | None]
+        self._results: queue.Queue[tuple[Result] | BaseException | None]
         self._results = queue.Queue(_WAITING_RESULTS)
         self._lock = threading.Lock()
         self._open = 1  # the caller, until all first tasks are in
@@ -51,33 +54,35 @@ class _Running(Generic[Result]):
             self._open -= 1
             is_last = self._open == 0
         if is_last:
-            self._results.put(None)
+            self._put(None)
+
+    def _put(self, found: tuple[Result] | BaseException | None) -> None:
+        """Wait for room, unless nobody takes anything any more."""
+        while not self._is_over.is_set():
+            with contextlib.suppress(queue.Full):
+                self._results.put(found, timeout=_POLL_SECONDS)
+                return
 
     def work(self) -> None:
         while (task := self._tasks.get()) is not None and not self._is_over.is_set():
-            try:
-                for result in task(self.add):
-                    self._results.put((result, None))
-                    if self._is_over.is_set():
-                        return
-            except BaseException as error:  # told to the thread that waits
-                self._results.put((None, error))
-                return
+            for result in task(self.add):
+                self._put((result,))
+                if self._is_over.is_set():
+                    return
             self._finish()
+
+    def note_failure(self, done: Future[None]) -> None:
+        error = done.exception()
+        if error is not None:
+            self._put(error)
 
     def results(self) -> Iterator[Result]:
         while (found := self._results.get()) is not None:
-            result, error = found
-            if error is not None:
-                raise error
-            yield result  # type: ignore[misc]
+            if isinstance(found, BaseException):
+                raise found
+            yield found[0]
 
-    def stop(self, threads: list[threading.Thread]) -> None:
+    def stop(self, workers: int) -> None:
         self._is_over.set()
-        for _ in threads:
+        for _ in range(workers):
             self._tasks.put(None)
-        for thread in threads:
-            while thread.is_alive():  # one that waits for room in the queue gets it
-                while not self._results.empty():
-                    self._results.get_nowait()
-                thread.join(0.01)

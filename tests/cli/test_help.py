@@ -15,7 +15,7 @@ COMMANDS = sorted(greendata.commands)
 
 
 def test_commands_are_those_of_the_design() -> None:
-    assert COMMANDS == ["demo", "doctor", "duplicates", "inventory", "overlap", "scan"]
+    assert COMMANDS == ["demo", "doctor", "duplicates", "inventory", "objects", "overlap", "scan"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from greendata.cli.boundary import run
@@ -13,6 +12,11 @@ from tests.inventory.test_azure_report import csv_row as azure_row
 from tests.inventory.test_s3_report import csv_file, csv_row, damaged, write_report
 
 Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def in_its_own_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
 
 
 def inventory(*arguments: str, capsys: Capture) -> dict[str, Any]:
@@ -30,24 +34,37 @@ def states(found: dict[str, Any]) -> dict[tuple[str, str], tuple[int, int]]:
 def test_a_report_is_counted_by_class_and_state(tmp_path: Path, capsys: Capture) -> None:
     rows = [csv_row("a"), csv_row("a", "v0", latest=False), csv_row("b", "v2", marker=True)]
     write_report(tmp_path, [csv_file(rows)])
-    target = tmp_path / "objects.parquet"
-    found = inventory(str(tmp_path), "--from-reports", "-o", str(target), capsys=capsys)
+    found = inventory(str(tmp_path), "--from-reports", capsys=capsys)
     assert states(found) == {
         ("STANDARD", "current"): (1, 12),
         ("STANDARD", "noncurrent"): (1, 12),
         ("STANDARD", "delete marker"): (1, 0),
     }
     assert found["unknown_columns"] == ["novelty"]
-    assert pq.read_metadata(target).num_rows == 3
-    assert run(["inventory", str(tmp_path), "--from-reports", "-o", str(target)]) == 2
-    assert "--force" in capsys.readouterr().err
+    kept = json_of(["objects", "--state", "all", "--sort", "uri"], capsys)["objects"]
+    assert [row["uri"] for row in kept] == ["s3://b/a", "s3://b/a", "s3://b/b"]
 
 
-def test_a_damaged_report_leaves_no_output(tmp_path: Path, capsys: Capture) -> None:
-    damaged(tmp_path, "changed file")
-    target = tmp_path / "objects.parquet"
-    assert run(["inventory", str(tmp_path), "--from-reports", "-o", str(target)]) == 31
-    assert list(tmp_path.glob("objects*")) == []
+def json_of(arguments: list[str], capsys: Capture) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run([*arguments, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_damaged_report_leaves_what_was_known(tmp_path: Path, capsys: Capture) -> None:
+    write_report(tmp_path, [csv_file([csv_row("a")])])
+    inventory(str(tmp_path), "--from-reports", capsys=capsys)
+    damaged(tmp_path / "later", "changed file")
+    assert run(["inventory", str(tmp_path / "later"), "--from-reports"]) == 31
+    (row,) = json_of(["objects"], capsys)["objects"]
+    assert row["uri"] == "s3://b/a"
+    assert list(Path().rglob("*.partial")) == []
+
+
+def test_nothing_to_take_stock_of_is_a_mistake(capsys: Capture) -> None:
+    assert run(["inventory"]) == 2
+    assert "--access-logs" in capsys.readouterr().err
 
 
 def test_a_folder_is_listed(tmp_path: Path, capsys: Capture) -> None:

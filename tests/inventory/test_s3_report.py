@@ -146,10 +146,12 @@ def test_parquet_and_orc_give_the_same(tmp_path: Path, kind: str) -> None:
     assert (row["storage_class"], row["is_latest"]) == ("GLACIER", None)
 
 
-def test_many_files_keep_their_order(tmp_path: Path) -> None:
+def test_many_files_are_all_read(tmp_path: Path) -> None:
     files = [csv_file([csv_row(f"{number}-{n}") for n in range(50)]) for number in range(7)]
     found = rows_of(write_report(tmp_path, files))
-    assert [row["key"] for row in found] == [f"{n}-{m}" for n in range(7) for m in range(50)]
+    assert sorted(row["key"] for row in found) == sorted(
+        f"{n}-{m}" for n in range(7) for m in range(50)
+    )
 
 
 def test_the_newest_complete_report_is_found(tmp_path: Path) -> None:
