@@ -173,3 +173,48 @@ def test_mistakes_in_stores_are_named_with_their_place(
         read_config(path)
     assert told in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_refused"),
+    [
+        ("s3://b/a", "s3://b/a/", True),
+        ("s3://b/a/", "s3://b/a/deep/x", True),
+        ("s3://b/a/deep", "s3://b/a", True),
+        ("s3://b/", "s3://b/a", True),
+        ("data", "data/inner", True),
+        ("s3://b/a", "s3://b/ab", False),
+        ("data", "data2", False),
+    ],
+)
+def test_datasets_do_not_overlap(tmp_path: Path, first: str, second: str, is_refused: bool) -> None:
+    entries = [f"  - {{name: {n}, prefixes: ['{p}']}}\n" for n, p in (("x", first), ("y", second))]
+    text = "datasets:\n" + "".join(entries)
+    path = tmp_path / "greendata.yaml"
+    path.write_text(text)
+    if not is_refused:
+        assert len(read_config(path).datasets) == 2
+        return
+    with pytest.raises(ConfigError, match=r":[23]:\d+: .* lies in .* of dataset '[xy]'"):
+        read_config(path)
+
+
+def test_a_dataset_may_name_a_folder_and_one_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "greendata.yaml"
+    path.write_text("datasets: [{name: x, prefixes: [a, a/b]}]\n")
+    assert len(read_config(path).datasets[0].prefixes) == 2
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("36h", 129_600), ("90m", 5_400), ("7d", 604_800)])
+def test_the_inventory_has_an_age(tmp_path: Path, text: str, seconds: float) -> None:
+    path = tmp_path / "greendata.yaml"
+    path.write_text(f"inventory: {{max_age: {text}}}\n")
+    assert read_config(path).inventory_max_age_seconds == seconds
+
+
+@pytest.mark.parametrize("text", ["36", "h", "-1h", "0h", "1y", "soon"])
+def test_an_age_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "greendata.yaml"
+    path.write_text(f"inventory:\n  max_age: '{text}'\n")
+    with pytest.raises(ConfigError, match=r"greendata.yaml:2:3: .* is not a duration"):
+        read_config(path)

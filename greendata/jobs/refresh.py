@@ -193,11 +193,11 @@ def _merged(
             f"SELECT {selected} FROM listed n LEFT JOIN earlier e"
             " ON e.store_id = n.store_id AND e.uri = n.uri AND e.etag = n.etag"
         )
-        for batch in connection.execute(query).to_arrow_reader(65_536):
+        for batch in connection.sql(query).to_arrow_reader(65_536):
             again.write(batch.cast(SCHEMAS["inventory"]))
         for folder in denied:
             query = f"SELECT {', '.join(names)} FROM object_rows WHERE starts_with(uri, ?)"
-            for batch in connection.execute(query, [folder]).to_arrow_reader(65_536):
+            for batch in connection.sql(query, params=[folder]).to_arrow_reader(65_536):
                 again.write(batch.cast(SCHEMAS["inventory"]))
         again.close()
     except BaseException:

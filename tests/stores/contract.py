@@ -433,6 +433,25 @@ class StoreContract:
         assert first.uri == root + "0"
         assert {item.uri for item in listing} >= {f"{root}{number}" for number in (1, 2, 3)}
 
+    def test_a_folder_by_itself_has_its_objects_and_folders(self, store: Store, root: str) -> None:
+        if not store.capabilities.has_folders:
+            pytest.skip("lists no folder by itself")
+        for key in ("a", "f/b", "f/g/c", "f/g/d", "x y/é", ".greendata/own", "f/_greendata/own"):
+            store.put(root + key, b"1")
+        found = list(store.list_folder(root))
+        assert {item for item in found if isinstance(item, str)} == {f"{root}f/", f"{root}x y/"}
+        assert [item.uri for item in found if not isinstance(item, str)] == [f"{root}a"]
+        found = list(store.list_folder(f"{root}f/"))
+        assert {item for item in found if isinstance(item, str)} == {f"{root}f/g/"}
+        assert [item.size_bytes for item in found if not isinstance(item, str)] == [1]
+
+    def test_a_folder_by_itself_may_have_versions(self, store: Store, root: str) -> None:
+        if not store.capabilities.has_folders:
+            pytest.skip("lists no folder by itself")
+        store.put(f"{root}a", b"1")
+        found = list(store.list_folder(root, with_versions=True))
+        assert [item.uri for item in found if not isinstance(item, str)] == [f"{root}a"]
+
 
 class VersionsContract:
     """For places where earlier versions are kept."""
