@@ -21,8 +21,9 @@ def doctor(settings: Settings, /, uri: str) -> None:
     """Find out what a store really honours, with small objects below .greendata/probe/.
 
     Tries every precondition that safe changes depend on, also with 16 writers at once, prints which
-    actions are safe there, and deletes its objects again. Exits with 33 when an action would be
-    refused.
+    actions are safe there, and deletes its objects again. The result is kept in the catalog. Exits
+    with 33 when an action would be refused, by a precondition that is ignored or a lifecycle rule
+    of the bucket that would delete what an undo needs.
 
     \b
     Examples:
@@ -31,9 +32,11 @@ def doctor(settings: Settings, /, uri: str) -> None:
     """
     from datetime import UTC, datetime
 
+    from greendata.catalog.tables import Catalog
     from greendata.cli.output import print_json
     from greendata.cli.show_doctor import show_diagnosis
-    from greendata.jobs.doctor import diagnose
+    from greendata.jobs.doctor import diagnose, keep_diagnosis
+    from greendata.jobs.results import catalog_place
     from greendata.stores.opening import Stores, normalise_uri
 
     stores = settings.config.stores
@@ -42,6 +45,8 @@ def doctor(settings: Settings, /, uri: str) -> None:
         found = diagnose(
             Stores(stores).store_of(target), target, now=datetime.now(UTC), progress=progress
         )
+    catalog = Catalog.open(catalog_place(settings.catalog, stores), create=True)
+    keep_diagnosis(catalog, found)
     if settings.is_json:
         print_json(found.as_dict())
     else:

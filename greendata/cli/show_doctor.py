@@ -19,7 +19,9 @@ def show_diagnosis(found: Diagnosis) -> None:
     )
     print_line()
     for action in found.actions:
-        reason = f" (needs {', '.join(action.missing)})" if action.missing else ""
+        reasons = [f"needs {', '.join(action.missing)}"] if action.missing else []
+        reasons += action.conflicts
+        reason = f" ({'; '.join(reasons)})" if reasons else ""
         print_line(f"{action.action}: {'safe' if action.is_allowed else 'refused'}{reason}")
     print_line()
     for line in _rules(found):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 import uuid
@@ -13,14 +14,17 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from greendata.catalog.schemas import SCHEMAS
 from greendata.errors import (
     GreendataError,
     ObjectChangedError,
     ObjectHeldError,
+    ObjectNotFoundError,
     UnsupportedError,
 )
+from greendata.jobs.container_rules import RuleConflict, find_conflicts
 from greendata.model import SCHEMA_VERSION
 from greendata.progress import Progress
 from greendata.stores.base import Store
@@ -30,6 +34,10 @@ from greendata.stores.records import (
     ContainerRules,
     Written,
 )
+from greendata.stores.uris import parse_uri
+
+if TYPE_CHECKING:
+    from greendata.catalog.tables import Catalog
 
 WRITERS = 16
 """Writers that race for one object."""
@@ -45,6 +53,7 @@ _CONTENT = b"greendata doctor: this object may be deleted.\n"
 _OTHER = b"greendata doctor: other content of the same object.\n"
 _WRONG_ETAG = "0" * 32
 _RACE_LINES = 20_000  # a body that takes a while to send widens the gap between check and write
+_LARGE_RACE_LINES, LARGE_ROUNDS, _LONGEST_ROUND_SECONDS = 1_000_000, 6, 8.0
 _SKEW_TOLERANCE_SECONDS = 1.0  # stores round to whole seconds
 
 
@@ -69,11 +78,19 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionVerdict:
-    """Whether an action is safe at this endpoint, and the findings that stand against it."""
+    """Whether an action is safe at this endpoint, and what stands against it.
+
+    Attributes:
+        relies_on: findings that make it safe: the way ``apply`` must take.
+        missing: findings that were not honoured.
+        conflicts: rules of the bucket that would undo its safety.
+    """
 
     action: str
     is_allowed: bool
+    relies_on: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,18 +159,46 @@ def diagnose(store: Store, uri: str, *, now: datetime, progress: Progress) -> Di
         store_id=prober.store_id,
         checked_at=now,
         findings=findings,
-        actions=tuple(_judge(findings)),
+        actions=tuple(_judge(findings, find_conflicts(rules, uri))),
         rules=rules,
         clock_skew_seconds=prober.clock_skew_seconds,
         leftovers=leftovers,
     )
 
 
-def _judge(findings: tuple[Finding, ...]) -> Iterator[ActionVerdict]:
+def keep_diagnosis(catalog: Catalog, found: Diagnosis) -> None:
+    """Store a diagnosis in the catalog, for ``apply`` to rely on."""
+    import pyarrow as pa
+
+    row = {
+        "store_id": found.store_id,
+        "uri": found.uri,
+        "checked_at": found.checked_at,
+        "document": json.dumps(found.as_dict(), default=str),
+    }
+    rows = pa.Table.from_pylist([row], schema=SCHEMAS["diagnoses"])
+    catalog.write("diagnoses", f"{found.checked_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}", rows)
+
+
+def _judge(
+    findings: tuple[Finding, ...], conflicts: tuple[RuleConflict, ...]
+) -> Iterator[ActionVerdict]:
     honoured = {f.name for f in findings if f.verdict is Verdict.HONOURED}
     for action, alternatives in NEEDS.items():
-        missing = min((needed - honoured for needed in alternatives), key=len)
-        yield ActionVerdict(action=action, is_allowed=not missing, missing=tuple(sorted(missing)))
+        chosen = min(alternatives, key=lambda needed: len(needed - honoured))
+        missing = chosen - honoured
+        against = tuple(
+            f"lifecycle rule {conflict.rule} {conflict.effect}"
+            for conflict in conflicts
+            if action in conflict.actions
+        )
+        yield ActionVerdict(
+            action=action,
+            is_allowed=not missing and not against,
+            relies_on=() if missing else tuple(sorted(chosen)),
+            missing=tuple(sorted(missing)),
+            conflicts=against,
+        )
 
 
 class _Prober:
@@ -169,11 +214,20 @@ class _Prober:
 
     def probe(self, uri: str) -> Iterator[Finding]:
         """All findings; the first ones raise, for without them there is nothing to say."""
-        first = next(iter(self.store.list(uri)), None)
-        self.store_id = first.store_id if first else self.store.store_id
+        self._check_listing(uri)
+        self.store_id = self.store.store_id
         yield Finding(name="list", verdict=Verdict.HONOURED)
         for name, step in self._steps():
             yield self._guarded(name, step)
+
+    def _check_listing(self, uri: str) -> None:
+        """Raises where nothing can be listed; a prefix that is empty yet is none of that."""
+        try:
+            next(iter(self.store.list(uri)), None)
+        except ObjectNotFoundError:
+            if uri.startswith("file:"):
+                raise
+            next(iter(self.store.list(str(parse_uri(uri).with_key("")))), None)
 
     def _steps(self) -> Iterator[tuple[str, Callable[[], Finding]]]:
         yield "read", self._read
@@ -302,16 +356,29 @@ class _Prober:
                 self.store.abort_upload(uri, upload.upload_id)
 
     def _race(self, name: str, *, is_absent: bool) -> Finding:
-        """Exactly one of many writers with the same condition may win."""
+        """Exactly one of many writers with the same condition may win.
+
+        Small bodies arrive together; large ones widen the gap between a server's check and its
+        write, but are sent only where the small ones went fast.
+        """
+        started = time.monotonic()
         winners = [self._winners(self._new(name), is_absent=is_absent) for _ in range(ROUNDS)]
+        seconds = (time.monotonic() - started) * _LARGE_RACE_LINES / _RACE_LINES
+        if seconds / ROUNDS <= _LONGEST_ROUND_SECONDS:
+            for _ in range(LARGE_ROUNDS):
+                winners.append(
+                    self._winners(self._new(name), is_absent=is_absent, lines=_LARGE_RACE_LINES)
+                )
+                if winners[-1] != 1:
+                    break
         verdict = Verdict.HONOURED if set(winners) == {1} else Verdict.IGNORED
         detail = f"of {WRITERS} writers at once {', '.join(map(str, winners))} won"
         return Finding(name=name, verdict=verdict, detail=detail)
 
-    def _winners(self, uri: str, *, is_absent: bool) -> int:
+    def _winners(self, uri: str, *, is_absent: bool, lines: int = _RACE_LINES) -> int:
         condition = IF_ABSENT if is_absent else Condition(etag=self.store.put(uri, _CONTENT).etag)
         gate = threading.Barrier(WRITERS)
-        bodies = [f"writer {number}\n".encode() * _RACE_LINES for number in range(WRITERS)]
+        bodies = [f"writer {number}\n".encode() * lines for number in range(WRITERS)]
 
         def write(number: int) -> bool:
             gate.wait()

@@ -29,7 +29,7 @@ def take(folder: Path, catalog: Path, *names: str, verify: bool = True) -> Ident
 
 
 def verify(catalog: Path, within: str, **options: Any) -> IdenticalSummary:
-    known = {"read_tiers": ("hot",), "max_cost_usd": Decimal(100), "workers": 2}
+    known: dict[str, Any] = {"read_tiers": ("hot",), "max_cost_usd": Decimal(100), "workers": 2}
     return verify_identical(
         Catalog.open(LocalPlace(catalog), create=False),
         Stores(),

@@ -171,7 +171,10 @@ def test_an_object_deleted_after_the_listing_is_skipped_by_name(
     assert summary["documents"] == 1
 
 
-def test_doctor_finds_what_a_server_ignores(stocked: tuple[str, str], capsys: Capture) -> None:
+def test_doctor_finds_what_a_server_ignores(
+    stocked: tuple[str, str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert run(["doctor", stocked[1], "--json"]) == 0
     azurite = json.loads(capsys.readouterr().out)
     assert {f["name"] for f in azurite["findings"] if f["verdict"] == "ignored"} == set()

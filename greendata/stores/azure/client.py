@@ -49,6 +49,7 @@ class AzureSettings:
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 60.0
     listing_attempts: int = 6
+    max_connections: int = 64
 
 
 class Client:
@@ -86,6 +87,7 @@ class Client:
             "read_timeout": settings.read_timeout_seconds,
             "user_agent": USER_AGENT,
             "max_single_get_size": 1 << 30,  # one request for one range
+            "transport": _transport(settings),
         }
         connection = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
         try:
@@ -120,6 +122,23 @@ class Client:
         from azure.identity import DefaultAzureCredential
 
         return DefaultAzureCredential()
+
+
+def _transport(settings: AzureSettings) -> Any:
+    """The SDK's own with room for more connections at once than its ten."""
+    import requests
+    from azure.core.pipeline.transport import RequestsTransport
+
+    session = requests.Session()
+    adapter = requests.adapters.HTTPAdapter(pool_maxsize=settings.max_connections)
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, adapter)
+    return RequestsTransport(
+        session=session,
+        session_owner=True,
+        connection_timeout=settings.connect_timeout_seconds,
+        read_timeout=settings.read_timeout_seconds,
+    )
 
 
 @contextmanager

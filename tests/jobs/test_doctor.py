@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greendata.catalog.places import LocalPlace
+from greendata.catalog.tables import Catalog
+from greendata.cli.boundary import run
+from greendata.errors import ObjectNotFoundError
+from greendata.jobs import doctor
+from greendata.jobs.container_rules import find_conflicts
+from greendata.jobs.doctor import Diagnosis, diagnose
+from greendata.progress import Progress
+from greendata.stores.memory import MemoryStore
+from greendata.stores.opening import Stores
+from greendata.stores.records import ContainerRules
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def small_races(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "LARGE_ROUNDS", 0)
+
+
+def diagnosed(store: Any, uri: str) -> Diagnosis:
+    return diagnose(store, uri, now=NOW, progress=Progress())
+
+
+def test_a_strict_store_is_safe_for_everything() -> None:
+    store = MemoryStore()
+    found = diagnosed(store, "mem://b/")
+    assert {action.action for action in found.actions if not action.is_allowed} == set()
+    assert all(action.relies_on for action in found.actions)
+    assert found.leftovers == ()
+    assert list(store.versions("mem://b/")) == []
+
+
+def test_an_empty_prefix_of_a_bucket_can_be_probed(s3: Any, bucket: str) -> None:
+    uri = f"s3://{bucket}/nothing/here"
+    found = diagnosed(Stores().store_of(uri), uri)
+    assert found.findings[0].name == "list"
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    with pytest.raises(ObjectNotFoundError):
+        diagnosed(Stores().store_of(uri), "s3://no-such-bucket-at-all/x")
+
+
+def test_the_result_is_kept_in_the_catalog(tmp_path: Path, capsys: Any) -> None:
+    catalog, place = tmp_path / "c", tmp_path / "data"
+    place.mkdir()
+    code = run(["--catalog", str(catalog), "doctor", str(place), "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert code in (0, 33)
+    import pyarrow.parquet as pq
+
+    (file,) = Catalog.open(LocalPlace(catalog), create=False).files("diagnoses", None)
+    (row,) = pq.ParquetFile(file).read().to_pylist()
+    assert json.loads(row["document"]) == printed
+    assert (row["uri"], row["store_id"]) == (printed["uri"], "local")
+
+
+# Rules of the bucket itself
+
+
+def rule(**values: Any) -> dict[str, Any]:
+    return {"ID": "r", "Status": "Enabled", "Filter": {"Prefix": ""}} | values
+
+
+def conflicts(*rules: dict[str, Any], uri: str = "s3://b/data/", versioning: str = "off") -> Any:
+    found = find_conflicts(ContainerRules(lifecycle=rules, versioning=versioning), uri)
+    return [(conflict.effect, set(conflict.actions)) for conflict in found]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "uri", "is_near"),
+    [
+        ("", "s3://b/data/", True),
+        ("data/", "s3://b/data/", True),
+        ("data/.greendata/quarantine/", "s3://b/data", True),
+        ("dat", "s3://b/data/", True),
+        ("data/raw/", "s3://b/data/", False),
+        ("logs/", "s3://b/data/", False),
+        (".greendata/", "s3://b/", True),
+    ],
+)
+def test_an_expiration_that_reaches_the_quarantine_refuses(
+    prefix: str, uri: str, is_near: bool
+) -> None:
+    found = conflicts(rule(Filter={"Prefix": prefix}, Expiration={"Days": 7}), uri=uri)
+    assert bool(found) is is_near
+    if is_near:
+        assert "quarantine" in found[0][1]
+        assert "7 days" in found[0][0]
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        rule(Expiration={"Days": 30}),
+        rule(Expiration={"Days": 1}, Status="Disabled"),
+        rule(Expiration={"ExpiredObjectDeleteMarker": True}),
+        rule(Transitions=[{"Days": 1, "StorageClass": "GLACIER"}]),
+        rule(AbortIncompleteMultipartUpload={"DaysAfterInitiation": 1}),
+        rule(NoncurrentVersionExpiration={"NoncurrentDays": 30}),
+        rule(NoncurrentVersionExpiration={"NoncurrentDays": 1}, Filter={"Prefix": "logs/"}),
+    ],
+)
+def test_rules_that_take_nothing_away_within_grace_are_no_conflict(
+    harmless: dict[str, Any],
+) -> None:
+    assert conflicts(harmless, versioning="on") == []
+
+
+def test_rules_of_every_shape_are_read() -> None:
+    old_shape = {"ID": "r", "Status": "Enabled", "Prefix": "", "Expiration": {"Days": 1}}
+    both = {"And": {"Prefix": "data/", "Tags": [{"Key": "a", "Value": "b"}]}}
+    for found in (
+        conflicts(old_shape),
+        conflicts(rule(Filter=both, Expiration={"Date": "2026-01-01"})),
+        conflicts(rule(Filter={}, Expiration={"Days": 1})),
+    ):
+        assert len(found) == 1
+
+
+def test_noncurrent_versions_that_go_early_refuse_what_relies_on_them() -> None:
+    early = rule(NoncurrentVersionExpiration={"NoncurrentDays": 3})
+    ((effect, actions),) = conflicts(early, versioning="on")
+    assert "3 days" in effect
+    assert {"tier", "quarantine", "expire"} <= actions
+    assert conflicts(early, versioning="off") == []
+
+
+def test_a_conflict_refuses_the_action_and_exits_33(
+    s3: Any, bucket: str, tmp_path: Path, capsys: Any
+) -> None:
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=bucket,
+        LifecycleConfiguration={"Rules": [rule(ID="tidy", Expiration={"Days": 5})]},
+    )
+    arguments = ["--catalog", str(tmp_path / "c"), "doctor", f"s3://{bucket}/", "--json"]
+    assert run(arguments) == 33
+    actions = {a["action"]: a for a in json.loads(capsys.readouterr().out)["actions"]}
+    assert not actions["quarantine"]["is_allowed"]
+    assert (
+        "lifecycle rule tidy deletes quarantined objects after 5 days"
+        in (actions["quarantine"]["conflicts"])
+    )
+    assert actions["read"]["is_allowed"]
