@@ -175,6 +175,7 @@ def test_doctor_finds_what_a_server_ignores(
     stocked: tuple[str, str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("greendata.jobs.doctor.LARGE_ROUNDS", 1)
     assert run(["doctor", stocked[1], "--json"]) == 0
     azurite = json.loads(capsys.readouterr().out)
     assert {f["name"] for f in azurite["findings"] if f["verdict"] == "ignored"} == set()
