@@ -35,9 +35,12 @@ TINY = {
     "rescan": ["--gigabytes", "0.001", "--files", "2"],
     "linear": ["--megabytes", "0.5", "--repeats", "1", "--row-group-megabytes", "0.25"],
     "memory": ["--gigabytes", "0.001", "--shape-megabytes", "1"],
+    "inventory": ["--rows", "3000", "--csv-rows", "2000", "--repeats", "1"],
+    "listing": ["--objects", "3000"],
+    "reading": ["--megabytes", "0.5", "--repeats", "1"],
     "scan": ["--megabytes", "1", "--mean-bytes", "1024", "--repeats", "1"],
 }
-NO_FOLDER = ("kernel", "startup")
+NO_FOLDER = ("kernel", "startup", "listing")
 
 
 def load(name: str) -> ModuleType:
@@ -104,6 +107,20 @@ def test_memory_reads_every_document_of_every_shape(results: dict[str, dict[str,
     assert len(missing) == 4
     copies = result["measured"]["copies"]
     assert copies["redundant_documents"] == copies["documents"] - 1
+
+
+def test_inventories_lose_no_row(results: dict[str, dict[str, Any]]) -> None:
+    lost = {
+        name: entry["measured"]
+        for benchmark in ("inventory", "listing")
+        for name, entry in results[benchmark]["budgets"].items()
+        if "lost" in name
+    }
+    assert lost == {"rows_lost_parquet": 0, "rows_lost_csv": 0, "objects_lost": 0}
+
+
+def test_both_ways_of_reading_read_the_same(results: dict[str, dict[str, Any]]) -> None:
+    assert len(results["reading"]["measured"]["reading"]) == 4
 
 
 def test_rescan_reads_nothing_again(results: dict[str, dict[str, Any]]) -> None:
