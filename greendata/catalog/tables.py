@@ -316,10 +316,17 @@ class Catalog:
                 },
             )
 
-    def drop_refreshes(self, refresh_ids: Collection[str]) -> None:
-        """Forget the rows of refreshes that later ones replace wholly."""
+    def drop_refreshes(self, refreshes: Refreshes) -> None:
+        """Forget the rows of refreshes that later ones replace, and of those that died long ago."""
+        known = {entry.scan_id for entry in refreshes.refreshes}
+        newest = max(map(_started_at, known), default=None)
         for name in REFRESHED:
-            self._drop(name, self._held(name) & set(refresh_ids))
+            held = self._held(name)
+            stale = held & refreshes.replaced_ids()
+            if newest is not None:
+                oldest = newest - _ABANDONED_AFTER
+                stale |= {scan_id for scan_id in held - known if _started_at(scan_id) < oldest}
+            self._drop(name, stale)
 
     def _held(self, name: str) -> set[str]:
         """Ids whose rows a table has."""

@@ -87,8 +87,7 @@ class RefreshWriter:
         if self.path is not None:
             self.catalog.add_files(self.table, self.scan_id, [self.path])
         row = values | {"scan_id": self.scan_id, "objects": self.rows}
-        refreshes = self.catalog.commit_refresh(row)
-        self.catalog.drop_refreshes(refreshes.replaced_ids())
+        self.catalog.drop_refreshes(self.catalog.commit_refresh(row))
 
 
 def refresh_objects(

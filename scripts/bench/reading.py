@@ -144,7 +144,9 @@ def main(arguments: list[str] | None = None) -> int:
         measured={"scan from disk": local, "scan from S3": remote, "reading": ways},
         budgets={"s3_to_disk": measure.at_least(ratio, LEAST_RATIO)},
         peer={"native": {name: found for name, found in ways.items() if "native" in name}},
-        notes=["The native file system cannot send If-Match: it may mix two versions of an object."],
+        notes=[
+            "The native file system cannot send If-Match: it may mix two versions of an object."
+        ],
     )
     return measure.conclude(result, check=given.check)
 

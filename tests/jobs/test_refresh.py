@@ -122,3 +122,13 @@ def test_files_of_replaced_refreshes_are_dropped(tmp_path: Path) -> None:
         catalog = take(tmp_path, [row("b/a")], "s3://b/")
     assert len(catalog.files("inventory", None)) == 1
     assert len(catalog.refreshes().refreshes) == 4
+
+
+def test_rows_of_a_refresh_that_died_are_dropped_a_day_later(tmp_path: Path) -> None:
+    catalog = take(tmp_path, [row("b/a")], "s3://b/")
+    died = pa.Table.from_pylist([row("b/x")], schema=INVENTORY)
+    for age in (timedelta(hours=30), timedelta(hours=2)):
+        catalog.write("inventory", f"{NOW - age:%Y%m%dT%H%M%S}-dead", died)
+    assert uris(tmp_path) == ["s3://b/a"]
+    take(tmp_path, [row("b/a")], "s3://b/")
+    assert len(catalog.files("inventory", None)) == 2
