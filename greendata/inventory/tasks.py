@@ -35,8 +35,8 @@ class _Running(Generic[Result]):
 
     def __init__(self, first: Iterable[Task[Result]]) -> None:
         self._tasks: queue.SimpleQueue[Task[Result] | None] = queue.SimpleQueue()
-        self._results: queue.Queue[tuple[Result] | BaseException | None]
-        self._results = queue.Queue(_WAITING_RESULTS)
+        self._results: queue.Queue[tuple[Result] | None] = queue.Queue(_WAITING_RESULTS)
+        self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._open = 1  # the caller, until all first tasks are in
         self._is_over = threading.Event()
@@ -56,7 +56,7 @@ class _Running(Generic[Result]):
         if is_last:
             self._put(None)
 
-    def _put(self, found: tuple[Result] | BaseException | None) -> None:
+    def _put(self, found: tuple[Result] | None) -> None:
         """Wait for room, unless nobody takes anything any more."""
         while not self._is_over.is_set():
             with contextlib.suppress(queue.Full):
@@ -72,15 +72,17 @@ class _Running(Generic[Result]):
             self._finish()
 
     def note_failure(self, done: Future[None]) -> None:
-        error = done.exception()
-        if error is not None:
-            self._put(error)
+        """Runs in the thread that failed, or in the one that waits for results: never blocks."""
+        self._failure = self._failure or done.exception()
+        if self._failure is not None:
+            with contextlib.suppress(queue.Full):  # then what is in it wakes who waits
+                self._results.put_nowait(None)
 
     def results(self) -> Iterator[Result]:
-        while (found := self._results.get()) is not None:
-            if isinstance(found, BaseException):
-                raise found
+        while (found := self._results.get()) is not None and self._failure is None:
             yield found[0]
+        if self._failure is not None:
+            raise self._failure
 
     def stop(self, workers: int) -> None:
         self._is_over.set()

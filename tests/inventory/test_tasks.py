@@ -56,3 +56,15 @@ def test_who_stops_listening_leaves_no_thread() -> None:
     assert next(results) in range(1_000)
     results.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+def test_tasks_that_fail_before_anybody_listens_are_told() -> None:
+    """More failures than the queue has room for, while the caller still starts the workers."""
+
+    def failing(add: AddTask[int]) -> Iterator[int]:
+        yield from range(3)
+        raise ValueError("at once")
+
+    for _ in range(50):
+        with pytest.raises(ValueError, match="at once"):
+            list(run_tasks([failing] * 40, 16))

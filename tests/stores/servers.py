@@ -25,6 +25,9 @@ ACCOUNT_KEY = (
 CANARY = "CANARYsecretCANARYsecretCANARYsecret1234"
 """A secret key that no output may show."""
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+"""Read once: tests change the variable."""
+
 _START_SECONDS = 60
 _INSTALL_SECONDS = 300
 
@@ -102,8 +105,7 @@ def _node() -> Path:
 
 def install_azurite() -> Path:
     """Azurite's program for blobs, installed once for all runs of this user."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home) / "greendata-tests" / AZURITE
+    folder = CACHE / "greendata-tests" / AZURITE
     program = folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "install.lock").open("wb") as lock:
