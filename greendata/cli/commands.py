@@ -9,6 +9,7 @@ from greendata.cli.demo import demo
 from greendata.cli.doctor import doctor
 from greendata.cli.duplicates import duplicates
 from greendata.cli.inventory import inventory
+from greendata.cli.match import match
 from greendata.cli.objects import objects
 from greendata.cli.options import global_options
 from greendata.cli.overlap import overlap
@@ -32,7 +33,7 @@ def greendata(context: click.Context) -> None:
 
     \b
     Exit codes:
-      0 done, 1 bug, 2 usage, 3 done but some objects could not be read,
+      0 done, 1 bug, 2 usage, 3 done but some objects could not be read, 4 found,
       10 configuration, 20 unreachable, 21 denied, 22 not found, 30 changed,
       31 damaged, 32 limit exceeded, 33 the store cannot do it safely, 40 locked,
       41 catalog newer than program, 50 extra missing, 128 + n ended by signal n
@@ -40,5 +41,5 @@ def greendata(context: click.Context) -> None:
     context.ensure_object(Settings).command = context.invoked_subcommand or ""
 
 
-for command in (scan, duplicates, overlap, inventory, objects, doctor, demo):
+for command in (scan, duplicates, overlap, match, inventory, objects, doctor, demo):
     greendata.add_command(command)

@@ -73,10 +73,10 @@ def resolve(
 ) -> Resolution:
     """Find all duplicates and overlaps among the documents of the views."""
     progress.stage("finding candidates")
-    _load_copies(connection)
+    load_copies(connection)
     load_members(
         connection,
-        lambda: _read_bands(connection),
+        lambda: read_bands(connection),
         _key_count(connection, settings.parameters.bands),
         settings.filter_bytes,
     )
@@ -101,7 +101,7 @@ def resolve(
     )
 
 
-def _load_copies(connection: DuckDBPyConnection) -> None:
+def load_copies(connection: DuckDBPyConnection) -> None:
     """Table ``copies``: texts that occur more than once, with the position of the first."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE copies AS"
@@ -114,7 +114,7 @@ def _key_count(connection: DuckDBPyConnection, bands: int) -> int:
     return int(_number(connection, "SELECT count(*) FROM documents_rows")) * bands
 
 
-def _read_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
+def read_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
     """Band keys of every live document but later copies, from the Parquet files themselves."""
     import pyarrow.parquet as pq
 

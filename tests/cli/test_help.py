@@ -15,7 +15,16 @@ COMMANDS = sorted(greendata.commands)
 
 
 def test_commands_are_those_of_the_design() -> None:
-    assert COMMANDS == ["demo", "doctor", "duplicates", "inventory", "objects", "overlap", "scan"]
+    assert COMMANDS == [
+        "demo",
+        "doctor",
+        "duplicates",
+        "inventory",
+        "match",
+        "objects",
+        "overlap",
+        "scan",
+    ]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
