@@ -57,6 +57,19 @@ class Dataset:
     priority: int = 0
 
 
+class KeepOrder(StrEnum):
+    """Which of several alike is kept; a higher dataset priority always comes first.
+
+    ``SCORE`` is by column ``score`` of the view ``documents``, the highest first.
+    """
+
+    LONGEST = "longest"
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    FIRST = "first"
+    SCORE = "score"
+
+
 class SkipReason(StrEnum):
     """Why an object that should have been read was not, or not wholly."""
 

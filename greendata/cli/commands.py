@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from greendata import __version__
+from greendata.cli.dedup import dedup
 from greendata.cli.demo import demo
 from greendata.cli.doctor import doctor
 from greendata.cli.duplicates import duplicates
@@ -41,5 +42,5 @@ def greendata(context: click.Context) -> None:
     context.ensure_object(Settings).command = context.invoked_subcommand or ""
 
 
-for command in (scan, duplicates, overlap, match, inventory, objects, doctor, demo):
+for command in (scan, duplicates, overlap, match, dedup, inventory, objects, doctor, demo):
     greendata.add_command(command)

@@ -197,6 +197,28 @@ def read_cost_options(command: Command) -> Command:
     return command
 
 
+def guard_options(command: Command) -> Command:
+    """``--max-group`` and ``--max-removal-share``."""
+    for option in (
+        click.option(
+            "--max-removal-share",
+            type=click.FloatRange(0, 1),
+            default=0.9,
+            show_default=True,
+            help="Raise an alarm when a dataset would lose more than this share.",
+        ),
+        click.option(
+            "--max-group",
+            type=click.IntRange(1),
+            default=10_000,
+            show_default=True,
+            help="Raise an alarm when more documents are redundant because of one.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 workers_option = click.option(
     "--workers",
     type=click.IntRange(1, 1024),

@@ -139,6 +139,13 @@ def load_members(
     connection.execute("DROP TABLE nominated_keys")
 
 
+def load_no_members(connection: DuckDBPyConnection) -> None:
+    """An empty table ``members``: nothing is nominated."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE members(key BIGINT, digest_high BIGINT, digest_low BIGINT)"
+    )
+
+
 def _insert_keys(
     connection: DuckDBPyConnection, keys: NDArray[np.uint64], digests: NDArray[np.uint64]
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from greendata.config import StoreSettings
 from greendata.errors import UsageError
 from greendata.footprint.classes import READABLE_TIERS
-from greendata.model import Dataset, FingerprintParameters
+from greendata.model import Dataset, FingerprintParameters, KeepOrder
 
 if TYPE_CHECKING:
     from greendata.catalog.commits import Snapshot
@@ -27,6 +27,21 @@ def available_processors() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def keep_order(text: str) -> tuple[KeepOrder, str | None]:
+    """What ``--keep`` asks for: an order, and the column it is by.
+
+    Raises:
+        UsageError: no such order.
+    """
+    name, _, column = text.partition(":")
+    if name == "column" and column:
+        return KeepOrder.SCORE, column
+    known = [order.value for order in KeepOrder if order is not KeepOrder.SCORE]
+    if text not in known:
+        raise UsageError(f"--keep: {text!r} is none of {', '.join(known)}, column:NAME.")
+    return KeepOrder(text), None
 
 
 def check_read_tiers(tiers: Iterable[str]) -> None:

@@ -16,10 +16,17 @@ import numpy as np
 from greendata.catalog.queries import POSITION_BITS
 from greendata.catalog.schemas import SCHEMAS
 from greendata.dedup.keep import Decision, decide_kept, is_verified
-from greendata.dedup.lsh import BandBatch, Buckets, load_buckets, load_members
+from greendata.dedup.lsh import (
+    BandBatch,
+    Buckets,
+    load_buckets,
+    load_members,
+    load_no_members,
+)
 from greendata.dedup.overlap import load_overlaps
 from greendata.dedup.verify import Comparisons, Verifier, open_spill
 from greendata.jobs.rereading import TextReader, known_objects
+from greendata.model import KeepOrder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,15 +64,41 @@ class Resolution:
     unreadable: dict[str, str]
 
 
+# Order of objects, and of distinct texts d with the object o of their first document.
+OBJECT_ORDERS = {
+    KeepOrder.LONGEST: "priority DESC, uri",
+    KeepOrder.NEWEST: "priority DESC, modified_at DESC, uri",
+    KeepOrder.OLDEST: "priority DESC, modified_at, uri",
+    KeepOrder.FIRST: "priority DESC, uri",
+    KeepOrder.SCORE: "priority DESC, uri",
+}
+_TEXT_ORDERS = {
+    KeepOrder.LONGEST: "o.priority DESC, d.text_bytes DESC",
+    KeepOrder.NEWEST: "o.priority DESC, o.modified_at DESC, d.text_bytes DESC",
+    KeepOrder.OLDEST: "o.priority DESC, o.modified_at, d.text_bytes DESC",
+    KeepOrder.FIRST: "o.priority DESC, d.position",
+    KeepOrder.SCORE: "o.priority DESC, d.score DESC NULLS LAST, d.text_bytes DESC",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveSettings:
-    """Bounds and places of one resolution."""
+    """Bounds and places of one resolution.
+
+    Attributes:
+        keep: which of several alike is kept.
+        is_exact_only: identical texts count, near-duplicates are not looked for.
+        with_overlaps: count how much of each object and dataset is in others, too.
+    """
 
     parameters: FingerprintParameters
     workers: int
     filter_bytes: int
     spill_folder: Path
     texts: TextCache
+    keep: KeepOrder = KeepOrder.LONGEST
+    is_exact_only: bool = False
+    with_overlaps: bool = True
 
 
 def resolve(
@@ -73,14 +106,17 @@ def resolve(
 ) -> Resolution:
     """Find all duplicates and overlaps among the documents of the views."""
     progress.stage("finding candidates")
-    load_copies(connection)
-    load_members(
-        connection,
-        lambda: read_bands(connection),
-        _key_count(connection, settings.parameters.bands),
-        settings.filter_bytes,
-    )
-    _load_candidates(connection)
+    load_copies(connection, settings.keep)
+    if settings.is_exact_only:
+        load_no_members(connection)
+    else:
+        load_members(
+            connection,
+            lambda: read_bands(connection),
+            _key_count(connection, settings.parameters.bands),
+            settings.filter_bytes,
+        )
+    _load_candidates(connection, settings.keep)
     progress.stage("verifying")
     buckets = load_buckets(connection)
     known = _known_pairs(connection)
@@ -88,7 +124,7 @@ def resolve(
     progress.stage("writing results")
     _load_decision(connection, decision, settings.parameters.threshold, len(known.better))
     _load_duplicates(connection)
-    crowded = _load_overlaps(connection)
+    crowded = _load_overlaps(connection) if settings.with_overlaps else 0
     verified = is_verified(decision.compared, settings.parameters.threshold)
     return Resolution(
         candidate_pairs=len(decision.compared.better),
@@ -101,11 +137,18 @@ def resolve(
     )
 
 
-def load_copies(connection: DuckDBPyConnection) -> None:
+def _first(keep: KeepOrder, column: str = "position") -> str:
+    """The document that stands for all of one text."""
+    if keep is not KeepOrder.SCORE:
+        return f"arg_min({column}, position)"
+    return f"arg_min({column}, (-coalesce(score, '-infinity'::DOUBLE), position))"
+
+
+def load_copies(connection: DuckDBPyConnection, keep: KeepOrder = KeepOrder.LONGEST) -> None:
     """Table ``copies``: texts that occur more than once, with the position of the first."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE copies AS"
-        " SELECT digest_high, digest_low, min(position) AS position FROM documents"
+        f" SELECT digest_high, digest_low, {_first(keep)} AS position FROM documents"
         " GROUP BY digest_high, digest_low HAVING count(*) > 1"
     )
 
@@ -158,15 +201,16 @@ def _band_batch(batch: pa.RecordBatch, unusable: NDArray[np.int64]) -> BandBatch
     )
 
 
-def _load_candidates(connection: DuckDBPyConnection) -> None:
+def _load_candidates(connection: DuckDBPyConnection, keep: KeepOrder) -> None:
     """Table ``candidates``: the texts in ``members`` by rank, each with its first document."""
+    score = "max(score)" if keep is KeepOrder.SCORE else "NULL::DOUBLE"
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE candidates AS"
-        " SELECT (row_number() OVER (ORDER BY o.priority DESC, d.text_bytes DESC, d.digest_high,"
+        f" SELECT (row_number() OVER (ORDER BY {_TEXT_ORDERS[keep]}, d.digest_high,"
         " d.digest_low) - 1)::INTEGER AS rank, d.*, o.object_order"
-        " FROM (SELECT digest_high, digest_low, min(position) AS position,"
-        "   any_value(text_bytes) AS text_bytes, arg_min(row, position) AS row,"
-        "   arg_min(row_group, position) AS row_group"
+        f" FROM (SELECT digest_high, digest_low, {_first(keep)} AS position,"
+        f"   any_value(text_bytes) AS text_bytes, {_first(keep, 'row')} AS row,"
+        f"   {_first(keep, 'row_group')} AS row_group, {score} AS score"
         "   FROM documents SEMI JOIN members USING (digest_high, digest_low)"
         "   GROUP BY digest_high, digest_low) d"
         f" JOIN objects o ON o.object_order = d.position >> {POSITION_BITS}"

@@ -122,6 +122,16 @@ class ParquetShard(Shard):
             for texts, numbers in merged(chosen, self.options.batch_bytes):
                 yield self._bounded(texts, numbers, group, 0)
 
+    @property
+    def schema(self) -> pa.Schema:
+        """All columns, with the metadata of the file."""
+        return self._schema
+
+    def tables(self, part: Part) -> Iterator[pa.RecordBatch]:
+        """All columns of a part, in bounded batches, in row order."""
+        columns = range(len(self._leaves))
+        yield from self._batches(part.row_group or 0, columns)
+
     def _texts_of(self, group: int, first: int) -> Iterator[tuple[Texts, Rows]]:
         for batch in self._batches(group):
             texts = self._texts(batch)
@@ -197,23 +207,23 @@ class ParquetShard(Shard):
             texts=texts, rows=rows, row_group=group, source_bytes=source_bytes, skipped=skipped
         )
 
-    def _batches(self, group: int) -> Iterator[pa.RecordBatch]:
+    def _batches(self, group: int, leaves: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
         with translated_errors(self.item.uri), self.store.open(self.item) as source:
-            rows = self._batch_rows(source, group)
+            rows = self._batch_rows(source, group, leaves or self._columns())
             file = pq.ParquetFile(
                 source,
                 metadata=self._metadata,
                 buffer_size=_BUFFER_BYTES,
                 page_checksum_verification=True,
             )
-            columns = [".".join(self._path)] if self._path else None
+            columns = [".".join(self._path)] if self._path and leaves is None else None
             yield from file.iter_batches(
                 rows, row_groups=[group], columns=columns, use_threads=False
             )
 
-    def _batch_rows(self, source: pa.NativeFile, group: int) -> int:
+    def _batch_rows(self, source: pa.NativeFile, group: int, leaves: Sequence[int]) -> int:
         """Rows a batch may have so that it stays near ``batch_bytes`` whatever the pages hold."""
-        chunks = [self._chunk(source, group, column) for column in self._columns()]
+        chunks = [self._chunk(source, group, column) for column in leaves]
         for chunk in chunks:
             self._refuse_bombs(chunk)
         limit = max(1, self.options.batch_bytes // max(1, len(chunks)))

@@ -16,6 +16,7 @@ COMMANDS = sorted(greendata.commands)
 
 def test_commands_are_those_of_the_design() -> None:
     assert COMMANDS == [
+        "dedup",
         "demo",
         "doctor",
         "duplicates",
