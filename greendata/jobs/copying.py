@@ -96,9 +96,9 @@ def write_copy(
             rows_out += batch.num_rows
             waiting.append(batch)
             if sum(entry.nbytes for entry in waiting) >= _ROW_GROUP_BYTES:
-                writer.write_table(pa.Table.fromall_rows(waiting, schema))
+                writer.write_table(pa.Table.from_batches(waiting, schema))
                 waiting = []
-        writer.write_table(pa.Table.fromall_rows(waiting, schema))
+        writer.write_table(pa.Table.from_batches(waiting, schema))
     return rows_in, rows_out
 
 

@@ -29,6 +29,7 @@ from greendata.errors import (
     UsageError,
 )
 from greendata.jobs.copying import Marks, all_rows, check_digests, write_copy
+from greendata.jobs.destination import check_destination, target_names
 from greendata.jobs.guards import Alarm, find_alarms
 from greendata.jobs.rereading import KnownObject, known_objects
 from greendata.jobs.resolve import OBJECT_ORDERS, ResolveSettings, resolve
@@ -172,7 +173,7 @@ class _Copying:
 
     def run(self) -> DedupSummary:
         request = self.request
-        _check_destination(self.store, request)
+        check_destination(self.store, request.uris, request.destination)
         self.progress.stage("listing")
         scope = list_scope(self.store, request.uris, (), self.catalog.place.uri)
         with self._connect() as connection:
@@ -186,7 +187,9 @@ class _Copying:
                     hint="Look at the examples with `greendata duplicates`; --confirm goes on.",
                 )
             self.progress.stage("copying", sum(entry.item.size_bytes for _, entry in known))
-            names = _target_names(request, [entry.item.uri for _, entry in known])
+            names = target_names(
+                request.uris, request.destination, [entry.item.uri for _, entry in known]
+            )
             copied = [self._copy(connection, entry, names[entry.item.uri]) for _, entry in known]
             return self._conclude(connection, scope, parameters, copied, alarms)
 
@@ -464,41 +467,3 @@ class _Copying:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         return {"name": name, "rows": count, "sha256": digest}
-
-
-def _check_destination(store: Stores, request: DedupRequest) -> None:
-    place = request.destination.rstrip("/") + "/"
-    for uri in request.uris:
-        source = uri.rstrip("/") + "/"
-        if place.startswith(source) or source.startswith(place):
-            raise UsageError(
-                f"{request.destination}: is in {uri}, or {uri} in it.",
-                hint="Write the copy beside the source.",
-            )
-    try:
-        found = next(iter(store.versions(request.destination)), None)
-    except ObjectNotFoundError:
-        return
-    if found is not None:
-        raise UsageError(f"{request.destination}: is not empty: {found.uri} is there.")
-
-
-def _target_names(request: DedupRequest, uris: Sequence[str]) -> dict[str, str]:
-    """Where the copy of each object goes: its path below its source, as ``.parquet``."""
-    roots = sorted((uri.rstrip("/") for uri in request.uris), key=len, reverse=True)
-    found: dict[str, str] = {}
-    for uri in uris:
-        root = next((r for r in roots if uri.startswith(f"{r}/")), uri.rpartition("/")[0])
-        inside = uri[len(root) + 1 :]
-        stem = inside.removesuffix(".zst").removesuffix(".gz")
-        for ending in (".parquet", ".jsonl", ".ndjson", ".json"):
-            stem = stem.removesuffix(ending)
-        folder = f"{root.rpartition('/')[2]}/" if len(roots) > 1 else ""
-        target = f"{request.destination.rstrip('/')}/{folder}{stem}.parquet"
-        if target in found.values():
-            raise UsageError(
-                f"{uri}: two objects would be copied to {target}.",
-                hint="Copy the sources one by one.",
-            )
-        found[uri] = target
-    return found
