@@ -103,7 +103,7 @@ def write_copy(
 
 
 def check_digests(shard: Shard, rows: NDArray[np.int64], digests: Sequence[str]) -> None:
-    """Every row that is to be left out must hold the text that was proved redundant.
+    """Rows that are left out, or that others are left out for, hold the text that was compared.
 
     Raises:
         ObjectChangedError: one does not.
@@ -122,6 +122,6 @@ def check_digests(shard: Shard, rows: NDArray[np.int64], digests: Sequence[str])
         seen += len(places)
     if seen != len(rows):
         raise ObjectChangedError(
-            f"{shard.item.uri}: {len(rows) - seen} of the rows to be left out cannot be read.",
+            f"{shard.item.uri}: {len(rows) - seen} of the rows that were compared cannot be read.",
             hint="Scan it again.",
         )

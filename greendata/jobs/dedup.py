@@ -1,8 +1,8 @@
 """``greendata dedup``: a copy of datasets without their redundant documents; nothing else changes.
 
 The keep decision is made anew over the sources alone, from the pairs the catalog has; pairs that it
-lacks are compared first. Each document that is left out has its digest compared once more when its
-object is copied, and the rows of every object must balance.
+lacks are compared first. Each document that is left out, and each that stands for it, has its
+digest compared once more when its object is copied, and the rows of every object must balance.
 """
 
 from __future__ import annotations
@@ -343,13 +343,13 @@ class _Copying:
         """One object: check what is left out, write the rest, upload it."""
         uri = entry.item.uri
         found = connection.execute(
-            "SELECT document_row, document_digest, kept_uri, kept_row FROM duplicate_rows"
+            "SELECT document_row, kept_uri, kept_row FROM duplicate_rows"
             " WHERE document_uri = ? AND kind <> 'candidate' ORDER BY document_row",
             [uri],
         ).fetchnumpy()
         redundant = np.asarray(found["document_row"], np.int64)
         shard = self._open(entry)
-        check_digests(shard, redundant, [str(digest) for digest in found["document_digest"]])
+        check_digests(shard, *self._proved(connection, uri))
         marks = self._marks(connection, uri, found) if self.request.is_mark else None
         path = self.folder / "copy.parquet"
         rows_in, rows_out = write_copy(shard, path, redundant, marks)
@@ -376,6 +376,20 @@ class _Copying:
             size_bytes_out=path.stat().st_size,
             sha256=digest,
         )
+
+    def _proved(
+        self, connection: DuckDBPyConnection, uri: str
+    ) -> tuple[NDArray[np.int64], list[str]]:
+        """Rows that are left out, or that others are left out for, with their digests."""
+        found = connection.execute(
+            "SELECT DISTINCT row, digest FROM ("
+            " SELECT document_row AS row, document_digest AS digest FROM duplicate_rows"
+            "  WHERE document_uri = $uri AND kind <> 'candidate'"
+            " UNION ALL SELECT kept_row, kept_digest FROM duplicate_rows"
+            "  WHERE kept_uri = $uri AND kind <> 'candidate') ORDER BY row",
+            {"uri": uri},
+        ).fetchnumpy()
+        return np.asarray(found["row"], np.int64), [str(digest) for digest in found["digest"]]
 
     def _marks(self, connection: DuckDBPyConnection, uri: str, found: dict[str, Any]) -> Marks:
         kept = connection.execute(

@@ -123,3 +123,9 @@ def reference_keys(signature: Sequence[int], bands: int, rows: int) -> list[int]
         mixed = mixed * 0xC4CEB9FE1A85EC53 & _MASK
         keys.append(mixed ^ mixed >> 33)
     return keys
+
+
+def jaccard(a: str, b: str, size: int = 5) -> float:
+    """Exact Jaccard of the shingle sets of two texts."""
+    left, right = (set(reference_shingles(reference_tokens(text), size)) for text in (a, b))
+    return len(left & right) / len(left | right)
