@@ -120,7 +120,7 @@ class Staging:
         # After a power failure a list may be there without the rows it speaks of.
         adopted = {key: found for key, found in adopted.items() if held[key] == found.documents}
         for segment in segments:
-            filter_segment(segment, self._next_segment(), adopted)
+            filter_segment(segment, self.next_segment(), adopted)
         self.finished |= adopted
         self._list_finished(adopted.values())
 
@@ -129,7 +129,8 @@ class Staging:
         path = self.folder / f"finished-{len(self.segments)}.json"
         _write_json(path, (_read_json(path) or []) + list(map(asdict, records)))
 
-    def _next_segment(self) -> Path:
+    def next_segment(self) -> Path:
+        """A path for one more closed segment of fingerprints."""
         path = self._segment_folder / f"documents-{len(self.segments) + 1}.parquet"
         self.segments.append(path)
         return path
@@ -201,7 +202,7 @@ class SegmentWriter:
         if self._writer is not None:
             self._writer.close()
             partial = Path(self._writer_path)
-            partial.replace(self._staging._next_segment())
+            partial.replace(self._staging.next_segment())
             self._writer = None
         if self._unlisted:
             self._staging._list_finished(self._unlisted)

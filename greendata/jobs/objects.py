@@ -116,11 +116,12 @@ def find_objects(request: ObjectsRequest) -> StoredObjects:
             f"SELECT {_listed(shown)} FROM inventory WHERE {where}"
             f" ORDER BY {_ORDERS[request.order]} LIMIT ?"
         )
-        rows = opened.connection.execute(query, [*values, request.limit]).fetchall()
+        relation = opened.connection.sql(query, params=[*values, request.limit])
+        rows = relation.to_arrow_table().to_pylist()  # DuckDB's own rows need pytz for times
         as_of = opened.oldest_as_of
         warnings = tuple(_warnings(request, opened))
     return StoredObjects(
-        objects=tuple(dict(zip(shown, row, strict=True)) for row in rows),
+        objects=tuple(rows),
         total_objects=total,
         total_bytes=int(size_bytes),
         total_monthly_cost_usd=cost,

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -85,12 +85,12 @@ def scan(request: ScanRequest, *, progress: Progress, now: datetime) -> ScanSumm
         UsageError: parameters that the catalog's fingerprints do not fit.
         CatalogError, CatalogTooNewError, DeniedError, LimitExceededError: of the catalog.
     """
-    scanning = _Scan(request, progress, now)
+    scanning = Scanning(request, progress, now)
     with storage_errors(scanning.catalog.name):
         return scanning.run()
 
 
-class _Scan:
+class Scanning:
     """One scan, step by step; the state is what several steps need."""
 
     def __init__(self, request: ScanRequest, progress: Progress, now: datetime) -> None:
@@ -116,18 +116,30 @@ class _Scan:
         self.startup = _Moment.now() - self.started
 
     def run(self) -> ScanSummary:
-        self.progress.stage("listing")
-        known = KnownObjects(self._known_rows())
-        scope, chosen, skipped = self._list(known)
-        changes = compare(known, scope, chosen, [entry.uri for entry in skipped], self.options)
+        """Find out what is to be done, do it, resolve and commit."""
+        collect = self.prepare()
         staging = Staging.create(self.catalog.staging_root, self.scan_id, self._depends_on())
         try:
+            summary = self._conclude(staging, collect(staging))
+            staging.remove()
+        finally:
+            staging.release()
+        return summary
+
+    def prepare(self) -> Callable[[Staging], Found]:
+        """List and compare with the catalog; what comes back reads what changed."""
+        self.progress.stage("listing")
+        known = KnownObjects(self.known_rows())
+        scope, chosen, skipped = self._list(known)
+        changes = compare(known, scope, chosen, [entry.uri for entry in skipped], self.options)
+
+        def collect(staging: Staging) -> Found:
             staging.crashes = {
                 shard.item.object_id: MAX_CRASHES
                 for shard in changes.to_read
                 if known.has_crashed(shard.item)
             }
-            skipped += self._read(staging, changes)
+            skipped.extend(self._read(staging, changes))
             rows = object_rows(
                 known=known,
                 scope=scope,
@@ -138,14 +150,11 @@ class _Scan:
                 scan_id=self.scan_id,
             )
             self._note_examples(staging.finished.values())
-            found = _Found(scope=scope, changes=changes, skipped=skipped, rows=rows)
-            summary = self._conclude(staging, found)
-            staging.remove()
-        finally:
-            staging.release()
-        return summary
+            return Found(scope=scope, changes=changes, skipped=skipped, rows=rows)
 
-    def _known_rows(self) -> pa.Table:
+        return collect
+
+    def known_rows(self) -> pa.Table:
         """The catalog's newest row of every object; none when starting over."""
         from greendata.catalog.schemas import SCHEMAS
 
@@ -260,7 +269,7 @@ class _Scan:
         ]
         self.examples = sorted(found, key=lambda entry: (entry.uri, entry.row))[:_EXAMPLES]
 
-    def _conclude(self, staging: Staging, found: _Found) -> ScanSummary:
+    def _conclude(self, staging: Staging, found: Found) -> ScanSummary:
         """Resolve and commit; when another scan was committed meanwhile, with its rows, again."""
         last = self.base.last
         is_same = last is not None and last.parameters["threshold"] == self.parameters.threshold
@@ -302,7 +311,7 @@ class _Scan:
             )
 
     def _resolve(
-        self, connection: DuckDBPyConnection, staging: Staging, found: _Found
+        self, connection: DuckDBPyConnection, staging: Staging, found: Found
     ) -> Resolution:
         base = replace(self.base, scans=()) if self.request.starts_over else self.base
         pending = Pending(
@@ -329,7 +338,7 @@ class _Scan:
         self,
         connection: DuckDBPyConnection,
         staging: Staging,
-        found: _Found,
+        found: Found,
         summary: ScanSummary,
         results_id: str,
         attempt: int,
@@ -359,7 +368,7 @@ class _Scan:
         }
         catalog.commit_scan(row, self.base)
 
-    def _summarise_unchanged(self, found: _Found) -> ScanSummary:
+    def _summarise_unchanged(self, found: Found) -> ScanSummary:
         with self._connect() as connection:
             self.base = create_current_views(connection, self.catalog)
             return self._summarise(connection, found, "duplicates", None)
@@ -367,7 +376,7 @@ class _Scan:
     def _summarise(
         self,
         connection: DuckDBPyConnection,
-        found: _Found,
+        found: Found,
         duplicates: str,
         resolution: Resolution | None,
     ) -> ScanSummary:
@@ -427,7 +436,7 @@ class _Scan:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Found:
+class Found:
     """What reading came to; each attempt to commit adds a file of new ``pairs``."""
 
     scope: Scope
@@ -464,7 +473,7 @@ def _peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _emptiness(found: _Found) -> Iterator[str]:
+def _emptiness(found: Found) -> Iterator[str]:
     if not found.uris() and not found.skipped:
         for uri in found.scope.uris:
             yield f"{uri}: there is no file with documents here. Check the path, or --format."

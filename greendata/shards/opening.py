@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from greendata.stores.base import Store
 
 
+INDEX_FORMAT = "index"
+"""Of objects whose fingerprints were imported: there are no texts to read."""
+
+
 def open_shard(
     store: Store,
     item: StoredObject,
@@ -29,6 +33,8 @@ def open_shard(
         LimitExceededError: with a ``reason``.
         DeniedError, ObjectNotFoundError, ObjectChangedError, StoreUnreachableError: the store's.
     """
+    if file_format == INDEX_FORMAT:
+        raise ShardError(f"{item.uri}: is known by its index only.")
     if file_format is None:
         content = inspect(store, item)
         file_format, codec = options.format or content.format, content.codec

@@ -88,6 +88,14 @@ def test_all_columns_go_to_parquet(catalog: str, tmp_path: Path) -> None:
     assert len(table) == len(ROWS)
 
 
+def test_every_column_can_be_shown(catalog: str, capsys: Capture) -> None:
+    from greendata.catalog.inventory import INVENTORY_COLUMNS
+
+    found = shown(capsys, "--columns", ",".join(INVENTORY_COLUMNS))
+    assert tuple(found["objects"][0]) == INVENTORY_COLUMNS
+    assert run(["objects", "--columns", ",".join(INVENTORY_COLUMNS)]) == 0
+
+
 def test_an_unknown_column_is_named_with_the_nearest(catalog: str, capsys: Capture) -> None:
     assert run(["objects", "--columns", "uri,size_byte"]) == 2
     assert "Did you mean 'size_bytes'?" in capsys.readouterr().err

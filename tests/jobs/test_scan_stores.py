@@ -159,13 +159,13 @@ def test_an_object_deleted_after_the_listing_is_skipped_by_name(
 
     for number in (1, 2):
         s3.put_object(Bucket=bucket, Key=f"{number}.parquet", Body=shard(text(number)))
-    read = job._Scan._read
+    read = job.Scanning._read
 
     def delete_and_read(self: Any, staging: Any, changes: Any) -> Any:
         s3.delete_object(Bucket=bucket, Key="1.parquet")
         return read(self, staging, changes)
 
-    monkeypatch.setattr(job._Scan, "_read", delete_and_read)
+    monkeypatch.setattr(job.Scanning, "_read", delete_and_read)
     summary = scan(tmp_path / "c", f"s3://{bucket}", capsys=capsys, code=3)
     assert [entry["uri"] for entry in summary["skipped"]] == [f"s3://{bucket}/1.parquet"]
     assert summary["documents"] == 1
