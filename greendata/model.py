@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 SCHEMA_VERSION = 1
 """Version of every JSON document on standard output."""
@@ -134,6 +134,38 @@ class FingerprintParameters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatedLine:
+    """A line that stands in several of the documents that were sampled."""
+
+    line: str
+    documents: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityHints:
+    """Counts of documents that train nothing, and lines that stand in many.
+
+    ``short_documents`` have fewer words than a shingle; ``repeated_lines`` are of a sample.
+    """
+
+    empty_documents: int = 0
+    short_documents: int = 0
+    invalid_documents: int = 0
+    sampled_documents: int = 0
+    repeated_lines: tuple[RepeatedLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """One reason to look before anything is left out; ``examples`` are documents, as URI#row."""
+
+    name: Literal["large-group", "large-removal"]
+    subject: str
+    message: str
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSummary:
     """What a scan found in one dataset; text bytes are UTF-8 bytes, object bytes stored ones.
 
@@ -153,6 +185,7 @@ class DatasetSummary:
     redundant_documents_within: int
     redundant_documents_across: int
     text_columns: tuple[str, ...] = ()
+    quality: QualityHints = QualityHints()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +224,7 @@ class ScanSummary:
     peak_rss_bytes: int
     stages: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def as_dict(self) -> dict[str, Any]:

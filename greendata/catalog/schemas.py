@@ -46,6 +46,11 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("documents_scan_id", pa.string()),
             ("read_options", pa.string()),
             ("accessed_at", TIME),  # before the scan read it
+            ("empty_documents", pa.int64()),  # without a token
+            ("short_documents", pa.int64()),  # of fewer tokens than a shingle has
+            ("invalid_documents", pa.int64()),  # not UTF-8
+            ("sampled_documents", pa.int64()),
+            ("repeated_lines", pa.string()),  # JSON list of [line, sampled documents with it]
         ]
     ),
     # One row a refresh of the inventory; ``covers`` is a JSON list of {store_id, uri}.
@@ -168,6 +173,9 @@ COMMITS = ("scans", "refreshes")
 
 REFRESHED = ("inventory", "accesses")
 """Tables whose rows hold until a later refresh covers them."""
+
+SCANNED = ("objects", "documents", "pairs")
+"""Tables whose rows hold while the scan that wrote them is in force."""
 
 RESULTS = ("duplicates", "overlaps")
 """Tables written whole by each scan that changes something."""

@@ -53,6 +53,11 @@ class ReadObject:
     null_documents: int
     skipped_documents: int
     skipped_examples: tuple[tuple[int, str], ...]
+    empty_documents: int = 0
+    short_documents: int = 0
+    invalid_documents: int = 0
+    sampled_documents: int = 0
+    repeated_lines: tuple[tuple[str, int], ...] = ()
 
 
 class Staging:
@@ -311,7 +316,8 @@ def _count_crashes(folder: Path, crashes: dict[int, int]) -> None:
 
 def _read_object(entry: dict[str, Any]) -> ReadObject:
     examples = tuple((int(row), str(detail)) for row, detail in entry.pop("skipped_examples"))
-    return ReadObject(**entry, skipped_examples=examples)
+    lines = tuple((str(line), int(count)) for line, count in entry.pop("repeated_lines", ()))
+    return ReadObject(**entry, skipped_examples=examples, repeated_lines=lines)
 
 
 def _number(path: Path) -> int:

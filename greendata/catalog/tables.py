@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from greendata.catalog.commits import Refreshes, Snapshot, committed_refresh, committed_scan
 from greendata.catalog.failures import storage_error, storage_errors
 from greendata.catalog.places import LocalPlace, Place
-from greendata.catalog.schemas import COMMITS, REFRESHED, RESULTS, SCHEMAS
+from greendata.catalog.schemas import COMMITS, REFRESHED, RESULTS, SCANNED, SCHEMAS
 from greendata.errors import (
     CatalogError,
     CatalogTooNewError,
@@ -328,6 +328,21 @@ class Catalog:
                 stale |= {scan_id for scan_id in held - known if _started_at(scan_id) < oldest}
             self._drop(name, stale)
 
+    def drop_forgotten_scans(self, own: str) -> None:
+        """Forget the rows of scans that are not in force any more, but of those at work.
+
+        ``own`` is the scan that does this: its rows are written.
+        """
+        for name in SCANNED:
+            held = self._held(name)
+            at_work = self._at_work(held, own)
+            self._drop(name, held - self.snapshot().scan_ids - at_work)
+
+    def has_others_at_work(self, scan_id: str) -> bool:
+        """Whether another scan of this machine holds a folder of unfinished work."""
+        found = {folder.name for folder in self.staging_root.iterdir() if folder.is_dir()}
+        return bool(found - {scan_id, "spill"})
+
     def _held(self, name: str) -> set[str]:
         """Ids whose rows a table has."""
         with _translated(self.name):
@@ -335,12 +350,12 @@ class Catalog:
 
     def _at_work(self, held: Collection[str], own: str) -> set[str]:
         """Scans that may not be over: here they have a folder; elsewhere only their age tells."""
-        here = {folder.name for folder in self.staging_root.iterdir()}
+        here = {folder.name for folder in self.staging_root.iterdir()} - {own}
         if isinstance(self.place, LocalPlace):
             return here
         committed = self.snapshot().scan_ids
         oldest = _started_at(own) - _ABANDONED_AFTER
-        scans = {results.rpartition(".")[0] for results in held}
+        scans = {results.partition(".")[0] for results in held}
         return here | {scan for scan in scans - committed if _started_at(scan) > oldest}
 
     def _drop(self, name: str, ids: Collection[str]) -> None:

@@ -10,6 +10,7 @@ from greendata.cli.options import (
     EXIT_SOME_SKIPPED,
     ByteSize,
     NamedPath,
+    guard_options,
     read_cost_options,
     shared_options,
     workers_option,
@@ -92,6 +93,7 @@ FORMATS = ("parquet", "arrow", "jsonl", "csv", "tsv", "text")
     help="Forget what the catalog knows; needed to change how texts are compared.",
 )
 @read_cost_options
+@guard_options
 @click.option(
     "--estimate", "is_estimate", is_flag=True, help="Say what would be read and its price; stop."
 )

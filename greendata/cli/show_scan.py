@@ -46,8 +46,32 @@ def show_scan(summary: ScanSummary, settings: Settings) -> None:
     _show_findings(summary)
     _show_left_out(summary, settings)
     _show_cost(summary, settings)
+    for dataset in summary.datasets:
+        _show_quality(dataset)
     for warning in summary.warnings:
         print_line(f"Warning: {warning}")
+    for alarm in summary.alarms:
+        print_line(f"Alarm: {visible_uri(alarm.message)}")
+        print_line(f"  for example {', '.join(map(visible_uri, alarm.examples))}")
+
+
+def _show_quality(dataset: DatasetSummary) -> None:
+    """Documents that train nothing, and the commonest line; nothing where there is none."""
+    hints = dataset.quality
+    counts = {
+        "empty": hints.empty_documents,
+        "of fewer words than a shingle": hints.short_documents,
+        "not UTF-8": hints.invalid_documents,
+    }
+    parts = [f"{format_count(count)} {what}" for what, count in counts.items() if count]
+    if hints.repeated_lines:
+        first = hints.repeated_lines[0]
+        parts.append(
+            f"in {format_count(first.documents)} of {format_count(hints.sampled_documents)} sampled"
+            f" documents stands the line {visible_uri(first.line)!r}"
+        )
+    if parts:
+        print_line(f"Quality of {visible_uri(dataset.name)}: {'; '.join(parts)}.")
 
 
 def _show_datasets(summary: ScanSummary) -> None:

@@ -179,6 +179,11 @@ def _read_row(
         "text_bytes": found.text_bytes,
         "null_documents": found.null_documents,
         "skipped_documents": found.skipped_documents,
+        "empty_documents": found.empty_documents,
+        "short_documents": found.short_documents,
+        "invalid_documents": found.invalid_documents,
+        "sampled_documents": found.sampled_documents,
+        "repeated_lines": json.dumps(found.repeated_lines) if found.repeated_lines else None,
         "status": "read",
         "documents_scan_id": scan_id,
     }

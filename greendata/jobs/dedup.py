@@ -30,7 +30,7 @@ from greendata.errors import (
 )
 from greendata.jobs.copying import Marks, all_rows, check_digests, write_copy
 from greendata.jobs.destination import check_destination, target_names
-from greendata.jobs.guards import Alarm, find_alarms
+from greendata.jobs.guards import find_alarms
 from greendata.jobs.rereading import KnownObject, known_objects
 from greendata.jobs.resolve import OBJECT_ORDERS, ResolveSettings, resolve
 from greendata.jobs.results import catalog_place
@@ -38,6 +38,7 @@ from greendata.jobs.scope import Scope, list_scope
 from greendata.jobs.textcache import TextCache
 from greendata.model import (
     SCHEMA_VERSION,
+    Alarm,
     FingerprintParameters,
     IgnoredObject,
     KeepOrder,

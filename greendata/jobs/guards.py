@@ -5,8 +5,9 @@ Chains of near-duplicates and boilerplate have emptied corpora before; a person 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from greendata.model import Alarm
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -14,16 +15,6 @@ if TYPE_CHECKING:
 DEFAULT_MAX_GROUP = 10_000
 DEFAULT_MAX_REMOVAL_SHARE = 0.9
 _EXAMPLES = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm:
-    """One reason to look first; ``examples`` are documents, as URI#row."""
-
-    name: Literal["large-group", "large-removal"]
-    subject: str
-    message: str
-    examples: tuple[str, ...]
 
 
 def find_alarms(

@@ -14,6 +14,7 @@ import numpy as np
 from greendata.catalog.staging import ReadObject, SegmentWriter, Staging
 from greendata.errors import GreendataError, ObjectChangedError
 from greendata.jobs.isolated import IsolatedRead, read_isolated
+from greendata.jobs.quality import QualityCounter
 from greendata.model import SkippedObject, StoredObject
 from greendata.shards.base import Part, ReadOptions, Shard, TextBatch, skipped_object
 from greendata.shards.opening import open_shard
@@ -46,6 +47,8 @@ class _Reading:
     text_bytes: int = 0
     null_documents: int = 0
     skipped_documents: int = 0
+    invalid_documents: int = 0
+    quality: QualityCounter = field(default_factory=QualityCounter)
     examples: list[tuple[int, str]] = field(default_factory=list)
     error: GreendataError | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -71,6 +74,11 @@ class _Reading:
             null_documents=self.null_documents,
             skipped_documents=self.skipped_documents,
             skipped_examples=tuple(sorted(self.examples)),
+            empty_documents=self.quality.empty_documents,
+            short_documents=self.quality.short_documents,
+            invalid_documents=self.invalid_documents,
+            sampled_documents=self.quality.sampled_documents,
+            repeated_lines=self.quality.repeated_lines(),
         )
 
 
@@ -221,16 +229,18 @@ class ShardsReader:
         self._take(reading, read_isolated(request))
 
     def _take(self, reading: _Reading, batches: Iterator[TextBatch]) -> None:
-        for batch in batches:
+        for number, batch in enumerate(batches):
             if self._stop.is_set() or reading.error is not None:
                 return
-            rows = self._fingerprint(reading, batch)
+            rows = self._fingerprint(reading, batch, is_first=number == 0)
             self._progress.advance(batch.source_bytes)
             if rows is not None:
                 self._texts.keep(reading.item.object_id, batch)
                 self._results.put((reading, rows))
 
-    def _fingerprint(self, reading: _Reading, batch: TextBatch) -> pa.RecordBatch | None:
+    def _fingerprint(
+        self, reading: _Reading, batch: TextBatch, *, is_first: bool
+    ) -> pa.RecordBatch | None:
         texts, rows = batch.texts, batch.rows
         nulls = texts.null_count
         if nulls:
@@ -242,8 +252,13 @@ class ShardsReader:
         valid = found.tokens >= 0
         if not valid.all():
             reading.skip_documents([(int(row), "not UTF-8") for row in rows[~valid]])
+        tokens, shingle_size = found.tokens[valid], self._fingerprinter.parameters.shingle_size
         with reading.lock:
+            reading.quality.count(tokens, shingle_size)
+            if is_first:
+                reading.quality.sample(texts)
             reading.null_documents += nulls
+            reading.invalid_documents += int((~valid).sum())
             reading.documents += int(valid.sum())
             reading.text_bytes += int(found.text_bytes[valid].sum())
         if not valid.any():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from greendata.config import StoreSettings
 from greendata.errors import UsageError
 from greendata.footprint.classes import READABLE_TIERS
+from greendata.jobs.guards import DEFAULT_MAX_GROUP, DEFAULT_MAX_REMOVAL_SHARE
 from greendata.model import Dataset, FingerprintParameters, KeepOrder
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class ScanRequest:
     stores: tuple[StoreSettings, ...] = ()
     read_tiers: tuple[str, ...] = ("hot",)
     max_cost_usd: Decimal = DEFAULT_MAX_COST_USD
+    max_group: int = DEFAULT_MAX_GROUP
+    max_removal_share: float = DEFAULT_MAX_REMOVAL_SHARE
 
     def __post_init__(self) -> None:
         checks = {

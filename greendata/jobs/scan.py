@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
-import resource
 import sys
 import threading
 import time
@@ -23,6 +21,7 @@ from greendata.catalog.schemas import RESULTS
 from greendata.catalog.staging import Staging
 from greendata.dedup.keep import MAX_COMPARISONS
 from greendata.errors import CommitConflictError
+from greendata.jobs.accounting import Moment, peak_rss_bytes
 from greendata.jobs.changes import (
     Changes,
     KnownObjects,
@@ -31,6 +30,8 @@ from greendata.jobs.changes import (
     options_key,
 )
 from greendata.jobs.estimate import check_cost, cost_of, split_by_tier
+from greendata.jobs.guards import find_alarms
+from greendata.jobs.housekeeping import compact
 from greendata.jobs.reading import MAX_CRASHES, ShardsReader
 from greendata.jobs.refresh import refresh_objects
 from greendata.jobs.request import ScanRequest, fingerprint_parameters
@@ -59,24 +60,6 @@ _COMPILE_NOTICE_SECONDS = 2.5
 _EXAMPLES = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Moment:
-    """A reading of the clocks, in seconds."""
-
-    wall: float
-    cpu: float
-
-    @classmethod
-    def now(cls) -> _Moment:
-        return cls(wall=time.perf_counter(), cpu=time.process_time())
-
-    def __sub__(self, other: _Moment) -> _Moment:
-        return _Moment(wall=self.wall - other.wall, cpu=self.cpu - other.cpu)
-
-    def __add__(self, other: _Moment) -> _Moment:
-        return _Moment(wall=self.wall + other.wall, cpu=self.cpu + other.cpu)
-
-
 def scan(request: ScanRequest, *, progress: Progress, now: datetime) -> ScanSummary:
     """Scan, commit, and say what was found.
 
@@ -94,7 +77,7 @@ class Scanning:
     """One scan, step by step; the state is what several steps need."""
 
     def __init__(self, request: ScanRequest, progress: Progress, now: datetime) -> None:
-        self.started = _Moment.now()
+        self.started = Moment.now()
         from greendata.catalog.tables import Catalog
         from greendata.stores.opening import Stores
 
@@ -113,7 +96,7 @@ class Scanning:
         self.examples: list[SkippedDocument] = []
         self.texts = TextCache(request.memory_bytes // 8)
         self.read_text_bytes = 0
-        self.startup = _Moment.now() - self.started
+        self.startup = Moment.now() - self.started
 
     def run(self) -> ScanSummary:
         """Find out what is to be done, do it, resolve and commit."""
@@ -248,7 +231,7 @@ class Scanning:
         """Import the compiled kernel, as part of start-up; compiled once on a machine, and said."""
         if "greendata.dedup.kernel.nominate" in sys.modules:
             return
-        before = _Moment.now()
+        before = Moment.now()
         self.progress.stage("loading the kernel")
         notice = threading.Timer(
             _COMPILE_NOTICE_SECONDS,
@@ -259,7 +242,7 @@ class Scanning:
         from greendata.dedup.kernel import digest, fingerprint, nominate  # noqa: F401
 
         notice.cancel()
-        self.startup += _Moment.now() - before
+        self.startup += Moment.now() - before
 
     def _note_examples(self, finished: Iterable[ReadObject]) -> None:
         found = [
@@ -288,12 +271,21 @@ class Scanning:
                     self._rebase()
                     continue
             self.catalog.drop_results_before(results_id)
+            if self.request.starts_over:
+                self.catalog.drop_forgotten_scans(self.scan_id)
+            else:
+                self._tidy_up(staging)
             return summary
         raise CommitConflictError(
             f"catalog {self.catalog.name}: other scans were committed {_COMMIT_ATTEMPTS} times"
             " before this one.",
             hint="Run the scan again; nothing will be read twice.",
         )
+
+    def _tidy_up(self, staging: Staging) -> None:
+        with self._connect(staging) as connection:
+            if compact(connection, self.catalog, staging.folder, now=self.now):
+                self.progress.message("The catalog was compacted.")
 
     def _rebase(self) -> None:
         """Start from what another scan committed, if this one's work still fits it.
@@ -382,7 +374,7 @@ class Scanning:
     ) -> ScanSummary:
         load_scope(connection, found.uris())
         datasets, nulls, skipped_documents = count_datasets(connection, duplicates)
-        taken = _Moment.now() - self.started - self.startup
+        taken = Moment.now() - self.started - self.startup
         last = self.base.last
         return ScanSummary(
             scan_id=self.scan_id if resolution or last is None else last.scan_id,
@@ -414,9 +406,15 @@ class Scanning:
             startup_seconds=self.startup.wall,
             startup_cpu_seconds=self.startup.cpu,
             read_text_bytes=self.read_text_bytes,
-            peak_rss_bytes=_peak_rss_bytes(),
+            peak_rss_bytes=peak_rss_bytes(),
             stages=self.progress.seconds(),
             warnings=(*_emptiness(found), *(_warnings(resolution) if resolution else ())),
+            alarms=find_alarms(
+                connection,
+                f"(SELECT * FROM {duplicates} WHERE kind <> 'candidate')",
+                max_group=self.request.max_group,
+                max_removal_share=self.request.max_removal_share,
+            ),
         )
 
     @contextlib.contextmanager
@@ -462,15 +460,6 @@ class Found:
         return {
             shard.item.object_id for shard in self.changes.to_read if shard.item.uri not in failed
         }
-
-
-def _peak_rss_bytes() -> int:
-    """Most memory this process had; ru_maxrss alone begins with that of the process before exec."""
-    with contextlib.suppress(OSError):
-        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-        if found:
-            return int(found[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _emptiness(found: Found) -> Iterator[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from greendata.model import DatasetSummary
+from greendata.jobs.quality import LINES_KEPT
+from greendata.model import DatasetSummary, QualityHints, RepeatedLine
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -15,7 +18,12 @@ WITH held AS (
     SELECT dataset, count(*) AS objects, sum(size_bytes) AS object_bytes,
         sum(documents) AS documents, sum(text_bytes) AS text_bytes,
         sum(null_documents) AS nulls, sum(skipped_documents) AS skipped,
-        list_sort(list(DISTINCT text_column) FILTER (text_column IS NOT NULL)) AS text_columns
+        list_sort(list(DISTINCT text_column) FILTER (text_column IS NOT NULL)) AS text_columns,
+        coalesce(sum(empty_documents), 0)::BIGINT AS empty,
+        coalesce(sum(short_documents), 0)::BIGINT AS short,
+        coalesce(sum(invalid_documents), 0)::BIGINT AS invalid,
+        coalesce(sum(sampled_documents), 0)::BIGINT AS sampled,
+        list(repeated_lines) FILTER (repeated_lines IS NOT NULL) AS lines
     FROM objects SEMI JOIN scope USING (uri) WHERE status = 'read' GROUP BY dataset
 ), found AS (
     SELECT document_dataset AS dataset,
@@ -50,7 +58,7 @@ def count_datasets(
     summaries, nulls, skipped = [], 0, 0
     for row in connection.execute(_DATASETS.format(duplicates=duplicates)).fetchall():
         name, objects, object_bytes, documents, text_bytes, null, skip, columns = row[:8]
-        exact, near, redundant_bytes, within = row[8:]
+        exact, near, redundant_bytes, within = row[13:]
         nulls, skipped = nulls + int(null), skipped + int(skip)
         summaries.append(
             DatasetSummary(
@@ -66,6 +74,25 @@ def count_datasets(
                 redundant_documents_within=within,
                 redundant_documents_across=exact + near - within,
                 text_columns=tuple(columns or ()),
+                quality=_hints(*row[8:13]),
             )
         )
     return tuple(summaries), nulls, skipped
+
+
+def _hints(
+    empty: int, short: int, invalid: int, sampled: int, lines: list[str] | None
+) -> QualityHints:
+    """Lines of several objects add up as far as each object named them."""
+    counts: Counter[str] = Counter()
+    for document in lines or ():
+        for line, count in json.loads(document):
+            counts[line] += count
+    common = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:LINES_KEPT]
+    return QualityHints(
+        empty_documents=empty,
+        short_documents=short,
+        invalid_documents=invalid,
+        sampled_documents=sampled,
+        repeated_lines=tuple(RepeatedLine(line=line, documents=n) for line, n in common),
+    )
