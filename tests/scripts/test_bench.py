@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+pytestmark = pytest.mark.xdist_group("benchmarks")  # one process has their results
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "scripts" / "bench"
 REQUIRED = {
     "schema_version",
@@ -35,9 +37,11 @@ TINY = {
     "rescan": ["--gigabytes", "0.001", "--files", "2"],
     "linear": ["--megabytes", "0.5", "--repeats", "1", "--row-group-megabytes", "0.25"],
     "memory": ["--gigabytes", "0.001", "--shape-megabytes", "1"],
+    "growth": ["--documents", "3000"],
     "inventory": ["--rows", "3000", "--csv-rows", "2000", "--repeats", "1"],
     "listing": ["--objects", "3000"],
     "reading": ["--megabytes", "0.5", "--repeats", "1"],
+    "scale": ["--documents", "4000", "--sample-copies", "200"],
     "scan": ["--megabytes", "1", "--mean-bytes", "1024", "--repeats", "1"],
 }
 NO_FOLDER = ("kernel", "startup", "listing")
