@@ -94,7 +94,7 @@ _PARTS: dict[str, _Part] = {
             "tier": "CASE WHEN i.storage_class IS NULL OR starts_with(i.uri, 'file:') THEN 'hot'"
             " ELSE coalesce(c.tier, 'unknown') END",
             "monthly_cost_usd": "CAST(i.size_bytes / 1073741824 * c.storage_usd_per_gib_month"
-            " AS DECIMAL(24, 12))",  # a million small objects must not add up to nothing,
+            " AS DECIMAL(24, 12))",  # a million small objects add up to something
         },
         join="LEFT JOIN storage_classes c ON c.provider = split_part(i.uri, '://', 1)"
         " AND c.storage_class = coalesce(i.storage_class, CASE WHEN starts_with(i.uri, 's3:')"
