@@ -111,7 +111,7 @@ def _pair_table(
 def _decide(
     buckets: Buckets,
     rank_starts: NDArray[np.int64],
-    rank_buckets: NDArray[np.int64],
+    rank_buckets: NDArray[np.int32],
     table: NDArray[np.uint64],
     states: NDArray[np.int8],
     quota: int,

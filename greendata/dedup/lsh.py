@@ -26,6 +26,7 @@ DEFAULT_BANDS = {
     0.85: (12, 10),
     0.9: (9, 14),
 }
+_FETCH_ROWS = 1 << 20
 _MIN_FILTER_BITS, _BITS_PER_KEY = 1 << 16, 16
 
 
@@ -92,13 +93,14 @@ class Buckets:
     members: NDArray[np.int32]
     count: int
 
-    def by_rank(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def by_rank(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """The inverse: starts [count + 1] and the buckets of each rank."""
-        bucket_of = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-        order = np.argsort(self.members, kind="stable")
-        starts = np.zeros(self.count + 1, np.int64)
-        np.cumsum(np.bincount(self.members, minlength=self.count), out=starts[1:])
-        return starts, np.ascontiguousarray(bucket_of[order], dtype=np.int64)
+        from greendata.dedup.kernel.nominate import invert_buckets
+
+        starts = np.empty(self.count + 1, np.int64)
+        buckets = np.empty(len(self.members), np.int32)
+        invert_buckets(self.starts, self.members, starts, buckets)
+        return starts, buckets
 
 
 def load_members(
@@ -165,13 +167,23 @@ def _insert_keys(
 
 def load_buckets(connection: DuckDBPyConnection) -> Buckets:
     """Buckets from ``members`` and ``candidates(rank, digest_high, digest_low, …)``."""
-    columns = connection.execute(
+    ((size, count),) = connection.execute(
+        "SELECT (SELECT count(*) FROM members), (SELECT count(*) FROM candidates)"
+    ).fetchall()
+    ranks = np.empty(int(size), np.int32)
+    edges = [np.zeros(1, np.int64)]
+    done, last = 0, None
+    relation = connection.sql(
         "SELECT m.key, c.rank FROM members m JOIN candidates c USING (digest_high, digest_low)"
         " ORDER BY m.key, c.rank"
-    ).fetchnumpy()
-    keys, ranks = np.asarray(columns["key"]), np.asarray(columns["rank"], dtype=np.int32)
-    edges = np.flatnonzero(keys[1:] != keys[:-1]) + 1 if len(keys) else np.empty(0, np.int64)
-    ends = np.array([len(keys)] if len(keys) else [], np.int64)
-    starts = np.concatenate([np.zeros(1, np.int64), edges.astype(np.int64), ends])
-    count = connection.execute("SELECT count(*) FROM candidates").fetchall()[0][0]
-    return Buckets(starts=starts, members=ranks, count=int(count))
+    )
+    for batch in relation.to_arrow_reader(_FETCH_ROWS):  # streamed: it may be as large as memory
+        keys = batch["key"].to_numpy()
+        ranks[done : done + len(keys)] = batch["rank"].to_numpy()
+        if last is not None and len(keys) and keys[0] != last:
+            edges.append(np.array([done], np.int64))
+        edges.append(np.flatnonzero(keys[1:] != keys[:-1]) + (done + 1))
+        done, last = done + len(keys), keys[-1] if len(keys) else last
+    if done:
+        edges.append(np.array([done], np.int64))
+    return Buckets(starts=np.concatenate(edges), members=ranks[:done], count=int(count))

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from greendata.stores.base import Store
 
 _BAND_ROWS = 65_536
+_FETCH_ROWS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,17 +247,21 @@ def _decide(
     buckets: Buckets,
     known: Comparisons,
 ) -> tuple[Decision, TextReader]:
-    places = connection.execute(
-        "SELECT digest_high, digest_low, object_order, row, row_group FROM candidates ORDER BY rank"
-    ).fetchnumpy()
-    digests = np.stack([places["digest_high"], places["digest_low"]], axis=1).astype(np.int64)
+    places = _fetch(
+        connection,
+        "SELECT digest_high, digest_low, object_order, row, row_group FROM candidates"
+        " ORDER BY rank",
+        buckets.count,
+    )
+    digests = np.stack([places["digest_high"], places["digest_low"]], axis=1)
+    del places["digest_high"], places["digest_low"]
     reader = TextReader(
         store=store,
         objects=known_objects(connection),
         texts=settings.texts,
-        orders=np.asarray(places["object_order"], np.int64),
-        rows=np.asarray(places["row"], np.int64),
-        row_groups=np.asarray(places["row_group"], np.int64),
+        orders=places["object_order"],
+        rows=places["row"],
+        row_groups=places["row_group"],
         workers=settings.workers,
         progress=progress,
     )
@@ -276,6 +281,18 @@ def _decide(
             *_datasets(connection, buckets.count),
         )
     return decision, reader
+
+
+def _fetch(connection: DuckDBPyConnection, query: str, count: int) -> dict[str, NDArray[np.int64]]:
+    """Columns of so many rows as int64, streamed: a whole result would be in memory twice."""
+    relation = connection.sql(query)
+    found = {name: np.empty(count, np.int64) for name in relation.columns}
+    done = 0
+    for batch in relation.to_arrow_reader(_FETCH_ROWS):
+        for name, column in found.items():
+            column[done : done + batch.num_rows] = batch[name].to_numpy()
+        done += batch.num_rows
+    return found
 
 
 def _datasets(

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 _COMMIT_ATTEMPTS = 20
 _COMPILE_NOTICE_SECONDS = 2.5
 _EXAMPLES = 20
+_CACHED_TIMES = 8
+"""Texts just read are held for verification unless they are so many times what is held."""
 
 
 def scan(request: ScanRequest, *, progress: Progress, now: datetime) -> ScanSummary:
@@ -259,6 +261,8 @@ class Scanning:
         if found.rows.num_rows == 0 and is_same and not self.request.starts_over:
             return self._summarise_unchanged(found)
         self._load_kernel()
+        if self.read_text_bytes > _CACHED_TIMES * self.request.memory_bytes // 8:
+            self.texts = TextCache(0)  # holds too little of it to be worth its memory
         for attempt in range(_COMMIT_ATTEMPTS):
             with self._connect(staging) as connection:
                 results_id = f"{self.scan_id}.{attempt}"

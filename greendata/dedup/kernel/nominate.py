@@ -72,8 +72,31 @@ def fill_pairs(better, worse, state, table, states):
         states[slot] = state[i]
 
 
+@njit("void(i8[::1], i4[::1], i8[::1], i4[::1])", nogil=True, cache=True)
+def invert_buckets(starts, members, rank_starts, rank_buckets):
+    """The buckets of each rank, ascending, by counting: as much memory as the result.
+
+    Args:
+        starts, members: int64 [buckets + 1], int32: ranks of each bucket.
+        rank_starts: result, int64 [ranks + 1].
+        rank_buckets: result, int32 [members].
+    """
+    rank_starts[:] = 0
+    for i in range(members.shape[0]):
+        rank_starts[members[i] + 1] += 1
+    for rank in range(1, rank_starts.shape[0]):
+        rank_starts[rank] += rank_starts[rank - 1]
+    for bucket in range(starts.shape[0] - 1):
+        for i in range(starts[bucket], starts[bucket + 1]):
+            rank_buckets[rank_starts[members[i]]] = bucket
+            rank_starts[members[i]] += 1
+    for rank in range(rank_starts.shape[0] - 1, 0, -1):
+        rank_starts[rank] = rank_starts[rank - 1]
+    rank_starts[0] = 0
+
+
 @njit(
-    "UniTuple(i8, 2)(i8[::1], i8[::1], i8[::1], u8[::1], i1[::1], i8, i8, i4[::1], i4[::1],"
+    "UniTuple(i8, 2)(i8[::1], i8[::1], i4[::1], u8[::1], i1[::1], i8, i8, i4[::1], i4[::1],"
     " i4[::1], i4[::1], i4[::1])",
     nogil=True,
     cache=True,
@@ -91,7 +114,7 @@ def decide(
 
     Args:
         bucket_starts: int64 [buckets + 1], room of each bucket in ``kept``.
-        rank_starts, rank_buckets: int64, the buckets of each rank.
+        rank_starts, rank_buckets: int64, int32, the buckets of each rank.
         table, states: known pairs (``fill_pairs``) with room for those nominated.
         kept, kept_counts: scratch int32 [members] and [buckets]; counts are zeros.
         kept_for: result, int32: rank of the kept partner, or -1 for a kept document.

@@ -101,7 +101,7 @@ def decided(
     kept_for = np.empty(count, np.int32)
     better, worse = np.empty(room, np.int32), np.empty(room, np.int32)
     found, left_out = decide(
-        starts, rank_starts, rank_buckets.astype(np.int64), table, states, quota, cap,
+        starts, rank_starts, rank_buckets, table, states, quota, cap,
         np.empty(len(members), np.int32), np.zeros(len(groups), np.int32), kept_for, better, worse,
     )  # fmt: skip
     pairs = list(zip(better[:found].tolist(), worse[:found].tolist(), strict=True))
