@@ -186,4 +186,36 @@ def load_buckets(connection: DuckDBPyConnection) -> Buckets:
         done, last = done + len(keys), keys[-1] if len(keys) else last
     if done:
         edges.append(np.array([done], np.int64))
-    return Buckets(starts=np.concatenate(edges), members=ranks[:done], count=int(count))
+    starts = np.concatenate(edges)
+    edges.clear()
+    starts, members = without_repeated_pairs(starts, ranks[:done])
+    return Buckets(starts=starts, members=members, count=int(count))
+
+
+def without_repeated_pairs(
+    starts: NDArray[np.int64], members: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Buckets, of which those of the same two members are one.
+
+    Two near-duplicates share most of their keys, so that most buckets are such (measured: 8 of 9 at
+    20 % near-duplicates); nothing that is decided depends on how many there are.
+
+    Args:
+        starts, members: int64 [buckets + 1], int32, ascending inside a bucket.
+    """
+    sizes = np.diff(starts)
+    is_pair = sizes == 2
+    firsts = starts[:-1][is_pair]
+    pairs = members[firsts].astype(np.uint64)
+    pairs <<= np.uint64(32)
+    pairs |= members[firsts + 1].astype(np.uint64)
+    del firsts
+    pairs.sort()
+    if len(pairs):
+        pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]
+    others = members[np.repeat(~is_pair, sizes)]
+    in_pairs = np.stack([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)], axis=1)
+    ends = np.concatenate([sizes[~is_pair], np.full(len(pairs), 2)])
+    kept = np.zeros(len(ends) + 1, np.int64)
+    np.cumsum(ends, out=kept[1:])
+    return kept, np.concatenate([others, in_pairs.ravel().astype(np.int32)])

@@ -28,14 +28,27 @@ def load_overlaps(connection: DuckDBPyConnection, level: Level) -> int:
     """
     unit = _UNIT[level]
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE holdings AS"
-        f" SELECT digest_high, digest_low, {unit} AS unit, count(*) AS documents,"
-        " sum(text_bytes) AS text_bytes,"
-        f" row_number() OVER (PARTITION BY digest_high, digest_low ORDER BY {unit}) AS place"
-        " FROM documents SEMI JOIN shared_texts USING (digest_high, digest_low)"
-        f" GROUP BY digest_high, digest_low, {unit}"
+        "CREATE OR REPLACE TEMP TABLE units AS SELECT unit, (row_number() OVER (ORDER BY unit)"
+        f" - 1)::INTEGER AS number FROM (SELECT DISTINCT {unit} AS unit FROM documents)"
     )
-    connection.execute(_MATCHES, [MAX_PARTNERS[level]])
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE holdings AS"
+        " SELECT digest_high, digest_low, u.number AS unit, count(*) AS documents,"
+        " sum(text_bytes)::BIGINT AS text_bytes,"
+        " row_number() OVER (PARTITION BY digest_high, digest_low ORDER BY u.number) AS place"
+        " FROM documents SEMI JOIN shared_texts USING (digest_high, digest_low)"
+        f" JOIN units u ON u.unit = {unit} GROUP BY digest_high, digest_low, u.number"
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE contained_parts(a INTEGER, b INTEGER, documents BIGINT,"
+        " text_bytes BIGINT, exact_documents BIGINT)"
+    )
+    ((texts,),) = connection.execute("SELECT count(*) FROM shared_texts").fetchall()
+    parts = 1 << max(0, (int(texts) // _TEXTS_AT_ONCE).bit_length())
+    for part in range(parts):  # each text is in one part, whose groups fit in memory
+        bound = {"mask": parts - 1, "part": part, "most": MAX_PARTNERS[level]}
+        connection.execute(_MATCHES, bound)
+    connection.execute(_CONTAINED)
     connection.execute(_ROWS.format(unit=unit), [level])
     crowded = connection.execute(
         "SELECT count(*) FROM holdings WHERE place = ? + 1", [MAX_PARTNERS[level]]
@@ -43,26 +56,38 @@ def load_overlaps(connection: DuckDBPyConnection, level: Level) -> int:
     return int(crowded.fetchall()[0][0])
 
 
+_TEXTS_AT_ONCE = 500_000
+
 # contained(a, b): what of unit a has an identical or verified text in unit b.
 _MATCHES = """
-CREATE OR REPLACE TEMP TABLE contained AS
+INSERT INTO contained_parts
 WITH neighbours AS (
     SELECT digest_high, digest_low, digest_high AS other_high, digest_low AS other_low, true AS same
-    FROM shared_texts
-    UNION ALL SELECT a_digest_high, a_digest_low, b_digest_high, b_digest_low, false FROM verified
-    UNION ALL SELECT b_digest_high, b_digest_low, a_digest_high, a_digest_low, false FROM verified
+    FROM shared_texts WHERE digest_low & $mask = $part
+    UNION ALL SELECT a_digest_high, a_digest_low, b_digest_high, b_digest_low, false
+    FROM verified WHERE a_digest_low & $mask = $part
+    UNION ALL SELECT b_digest_high, b_digest_low, a_digest_high, a_digest_low, false
+    FROM verified WHERE b_digest_low & $mask = $part
 ), matches AS (
     SELECT h.digest_high, h.digest_low, h.unit AS a, o.unit AS b, bool_or(n.same) AS same,
         any_value(h.documents) AS documents, any_value(h.text_bytes) AS text_bytes
-    FROM holdings h
+    FROM (SELECT * FROM holdings WHERE digest_low & $mask = $part) h
     JOIN neighbours n USING (digest_high, digest_low)
     JOIN holdings o ON o.digest_high = n.other_high AND o.digest_low = n.other_low
-        AND o.place <= ? AND o.unit <> h.unit
+        AND o.place <= $most AND o.unit <> h.unit
     GROUP BY h.digest_high, h.digest_low, h.unit, o.unit
 )
 SELECT a, b, sum(documents) AS documents, sum(text_bytes) AS text_bytes,
     coalesce(sum(documents) FILTER (same), 0) AS exact_documents
 FROM matches GROUP BY a, b
+"""
+
+_CONTAINED = """
+CREATE OR REPLACE TEMP TABLE contained AS
+SELECT ua.unit AS a, ub.unit AS b, sum(documents) AS documents, sum(text_bytes) AS text_bytes,
+    sum(exact_documents) AS exact_documents
+FROM contained_parts p JOIN units ua ON ua.number = p.a JOIN units ub ON ub.number = p.b
+GROUP BY ua.unit, ub.unit
 """
 
 _ROWS = """

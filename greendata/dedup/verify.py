@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import threading
 from collections.abc import Callable
@@ -111,15 +110,43 @@ class ShingleStore:
         if self._end == 0:
             shared[order] = 0
             return shared
-        mapped = mmap.mmap(self._file.fileno(), self._end * 8, access=mmap.ACCESS_READ)
-        sets = np.frombuffer(mapped, np.uint64)
         batches = self._batches(better, worse, order)
         with ThreadPoolExecutor(workers) as pool:
-            compared = pool.map(lambda part: self._shared(sets, better, worse, part), batches)
+            compared = pool.map(lambda part: self._shared(better, worse, part), batches)
             for part, found in zip(batches, compared, strict=True):
                 shared[part] = found
-                mapped.madvise(mmap.MADV_DONTNEED)  # or the pages would count as memory in use
         return shared
+
+    def _gather(self, ranks: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """The sets of these ranks, read from the file, and where each begins.
+
+        Read, not mapped: a mapping brings 64 KB of neighbours along with each set.
+        """
+        starts, sizes = self.starts[ranks], self.sizes[ranks]
+        order = np.argsort(starts, kind="stable")
+        ends = np.cumsum(sizes[order])
+        local = np.empty(len(ranks), np.int64)
+        local[order] = ends - sizes[order]
+        sets = np.empty(int(ends[-1]) if len(ends) else 0, np.uint64)
+        in_order = starts[order]
+        breaks = np.flatnonzero(in_order[1:] != in_order[:-1] + sizes[order][:-1]) + 1
+        firsts = np.concatenate([np.zeros(1, np.int64), breaks])
+        lasts = np.concatenate([breaks, np.array([len(order)])]) - 1
+        view = sets.view(np.uint8).data
+        handle = self._file.fileno()
+        begins = (ends - sizes[order])[firsts] * 8
+        for offset, begin, end in zip(
+            (in_order[firsts] * 8).tolist(),
+            begins.tolist(),
+            (ends[lasts] * 8).tolist(),
+            strict=True,
+        ):
+            while begin < end:
+                got = os.preadv(handle, [view[begin:end]], offset)
+                if got == 0:
+                    raise OSError(f"shingle sets end at {offset}")
+                begin, offset = begin + got, offset + got
+        return sets, local
 
     def _batches(
         self, better: NDArray[np.int32], worse: NDArray[np.int32], order: NDArray[np.int64]
@@ -131,17 +158,20 @@ class ShingleStore:
 
     def _shared(
         self,
-        sets: NDArray[np.uint64],
         better: NDArray[np.int32],
         worse: NDArray[np.int32],
         chosen: NDArray[np.int64],
     ) -> NDArray[np.int64]:
         from greendata.dedup.kernel.fingerprint import shared_shingles
 
-        left, right = better[chosen].astype(np.int64), worse[chosen].astype(np.int64)
+        both = np.concatenate([better[chosen], worse[chosen]])
+        ranks, places = np.unique(both, return_inverse=True)
+        sets, starts = self._gather(ranks.astype(np.int64))
+        sizes = self.sizes[ranks]
+        left, right = places[: len(chosen)], places[len(chosen) :]
         found = np.empty(len(chosen), np.int64)
-        table = np.empty(table_size(int(np.max(self.sizes[left], initial=0))), np.uint64)
-        shared_shingles(sets, self.starts, self.sizes, left, right, table, found)
+        table = np.empty(table_size(int(np.max(sizes[left], initial=0))), np.uint64)
+        shared_shingles(sets, starts, sizes, left, right, table, found)
         return found
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MAX_GROUP = 10_000
 DEFAULT_MAX_REMOVAL_SHARE = 0.9
-_EXAMPLES = 3
+_EXAMPLES, _MOST_GROUPS = 3, 10
 
 
 def find_alarms(
@@ -26,11 +26,8 @@ def find_alarms(
 ) -> tuple[Alarm, ...]:
     """Alarms of a table of duplicates beside ``objects``; the largest groups first."""
     groups = connection.execute(
-        "SELECT kept_uri, kept_row, count(*) AS members,"
-        " list(document_uri || '#' || document_row ORDER BY document_uri, document_row)"
-        f"[:{_EXAMPLES}]"
-        f" FROM {duplicates} GROUP BY ALL HAVING count(*) > ?"
-        " ORDER BY members DESC, kept_uri, kept_row LIMIT 10",
+        f"SELECT kept_uri, kept_row, count(*) AS members FROM {duplicates} GROUP BY ALL"
+        f" HAVING count(*) > ? ORDER BY members DESC, kept_uri, kept_row LIMIT {_MOST_GROUPS}",
         [max_group],
     ).fetchall()
     found = [
@@ -39,17 +36,16 @@ def find_alarms(
             subject=f"{uri}#{row}",
             message=f"{uri}#{row}: {members} documents are redundant because of it, more than"
             f" --max-group {max_group}",
-            examples=tuple(examples),
+            examples=_examples(connection, duplicates, "kept_uri = ? AND kept_row = ?", uri, row),
         )
-        for uri, row, members, examples in groups
+        for uri, row, members in groups
     ]
     shares = connection.execute(
-        "SELECT document_dataset, removed / documents AS share, examples FROM ("
-        " SELECT document_dataset, count(*) AS removed,"
-        f" list(document_uri || '#' || document_row)[:{_EXAMPLES}] AS examples"
-        f" FROM {duplicates} GROUP BY document_dataset) r"
+        "SELECT document_dataset, removed / documents AS share FROM ("
+        f" SELECT document_dataset, count(*) AS removed FROM {duplicates}"
+        "  GROUP BY document_dataset)"
         " JOIN (SELECT dataset AS document_dataset, sum(documents) AS documents FROM objects"
-        "  WHERE status = 'read' GROUP BY dataset) t USING (document_dataset)"
+        "  WHERE status = 'read' GROUP BY dataset) USING (document_dataset)"
         " WHERE removed > ? * documents ORDER BY share DESC, document_dataset",
         [max_removal_share],
     ).fetchall()
@@ -59,8 +55,20 @@ def find_alarms(
             subject=dataset,
             message=f"{dataset}: {share:.1%} of its documents are redundant, more than"
             f" --max-removal-share {max_removal_share}",
-            examples=tuple(examples),
+            examples=_examples(connection, duplicates, "document_dataset = ?", dataset),
         )
-        for dataset, share, examples in shares
+        for dataset, share in shares
     ]
     return tuple(found)
+
+
+def _examples(
+    connection: DuckDBPyConnection, duplicates: str, where: str, *values: object
+) -> tuple[str, ...]:
+    """Few of the documents; asked for group by group, as a list of all would be in memory."""
+    rows = connection.execute(
+        f"SELECT document_uri, document_row FROM {duplicates} WHERE {where}"
+        f" ORDER BY document_uri, document_row LIMIT {_EXAMPLES}",
+        list(values),
+    ).fetchall()
+    return tuple(f"{uri}#{row}" for uri, row in rows)

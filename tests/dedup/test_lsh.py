@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -21,6 +22,7 @@ from greendata.dedup.lsh import (
     choose_banding,
     load_buckets,
     load_members,
+    without_repeated_pairs,
 )
 
 
@@ -122,7 +124,11 @@ def test_all_texts_that_share_a_key_are_in_its_bucket(
             held[key].append(document)
     buckets = buckets_of(keys, usable, size, filter_bytes)
     assert buckets.count == len(drawn)
-    assert sorted(members(buckets)) == sorted(group for group in held.values() if len(group) > 1)
+    shared = [group for group in held.values() if len(group) > 1]
+    pairs = {tuple(group) for group in shared if len(group) == 2}  # of equal ones, one is left
+    assert sorted(members(buckets)) == sorted(
+        [*(group for group in shared if len(group) > 2), *map(list, pairs)]
+    )
 
 
 def test_a_small_filter_drops_no_shared_key() -> None:
@@ -153,3 +159,18 @@ def test_buckets_by_rank_are_the_inverse(groups: list[set[int]]) -> None:
     for rank in range(10):
         wanted = [place for place, group in enumerate(ranked) if rank in group]
         assert found[starts[rank] : starts[rank + 1]].tolist() == wanted
+
+
+def test_buckets_of_the_same_two_are_one() -> None:
+    groups = [[0, 1], [0, 1, 2], [1, 5], [0, 1], [3, 4, 6], [0, 1, 2], [1, 5], [2, 7]]
+    starts = np.cumsum([0, *map(len, groups)]).astype(np.int64)
+    members = np.array([rank for group in groups for rank in group], np.int32)
+    starts, members = without_repeated_pairs(starts, members)
+    assert members.dtype == np.int32
+    found = [members[a:b].tolist() for a, b in itertools.pairwise(starts)]
+    assert sorted(found) == sorted([*[g for g in groups if len(g) == 3], [0, 1], [1, 5], [2, 7]])
+
+
+def test_no_buckets_stay_none() -> None:
+    starts, members = without_repeated_pairs(np.zeros(1, np.int64), np.empty(0, np.int32))
+    assert (starts.tolist(), members.tolist()) == ([0], [])
