@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -167,7 +166,7 @@ def test_buckets_of_the_same_two_are_one() -> None:
     members = np.array([rank for group in groups for rank in group], np.int32)
     starts, members = without_repeated_pairs(starts, members)
     assert members.dtype == np.int32
-    found = [members[a:b].tolist() for a, b in itertools.pairwise(starts)]
+    found = [members[a:b].tolist() for a, b in pairwise(starts)]
     assert sorted(found) == sorted([*[g for g in groups if len(g) == 3], [0, 1], [1, 5], [2, 7]])
 
 
