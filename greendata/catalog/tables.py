@@ -97,7 +97,7 @@ class Catalog:
                 self._create_tables()
 
     def _create_tables(self) -> None:
-        """Each table by its first commit, put where there is none: of several makers one is first."""
+        """Each table by its first commit, put where there is none: one of many is first."""
         for name, schema in SCHEMAS.items():
             self.place.create(f"{_folder(name)}/{_FIRST_COMMIT}", _first_commit(name, schema))
         marker = {"format_version": FORMAT_VERSION, "catalog_id": uuid.uuid4().hex}
