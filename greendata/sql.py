@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,21 @@ def open_duckdb(
     for setting in ("TimeZone = 'UTC'", "enable_progress_bar = false", "lock_configuration = true"):
         connection.execute(f"SET {setting}")
     return connection
+
+
+@contextmanager
+def temporary_duckdb(
+    place: Path | str, *, memory_bytes: int, threads: int
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database for queries about ``place``, with their errors; its spill goes with it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="greendata-") as spill_directory,
+        open_duckdb(
+            memory_bytes=memory_bytes, spill_directory=spill_directory, threads=threads
+        ) as connection,
+        query_errors(place),
+    ):
+        yield connection
 
 
 @contextmanager

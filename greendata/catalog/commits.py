@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -131,6 +132,19 @@ def _is_replaced(entry: CommittedRefresh, others: list[CommittedRefresh]) -> boo
         for cover in other.covers
     ]
     return all(any(cover.holds(own) for cover in later) for own in entry.covers)
+
+
+def new_id(now: datetime) -> str:
+    """The id of a scan or refresh: when it began, and what makes it the only one."""
+    return f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+def started_at(scan_id: str) -> datetime | None:
+    """When it began, by its id; None where that does not tell."""
+    try:
+        return datetime.strptime(scan_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def is_at_or_below(uri: str, folder: str) -> bool:

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from greendata.catalog.commits import Refreshes, Snapshot, committed_refresh, committed_scan
+from greendata.catalog.commits import (
+    Refreshes,
+    Snapshot,
+    committed_refresh,
+    committed_scan,
+    started_at,
+)
 from greendata.catalog.failures import storage_error, storage_errors
 from greendata.catalog.places import LocalPlace, Place
 from greendata.catalog.schemas import COMMITS, REFRESHED, RESULTS, SCANNED, SCHEMAS
@@ -268,8 +274,10 @@ class Catalog:
         for _ in range(_APPEND_TRIES):
             known = self.refreshes()
             last = known.refreshes[-1].sequence if known.refreshes else 0
-            if self._commit("refreshes", row | {"sequence": last + 1}, known.version):
-                return self.refreshes()
+            numbered = row | {"sequence": last + 1}
+            if self._commit("refreshes", numbered, known.version):
+                made = committed_refresh(numbered)
+                return Refreshes(version=known.version + 1, refreshes=(*known.refreshes, made))
         raise CommitConflictError(
             f"catalog {self.name}: other refreshes were committed {_APPEND_TRIES} times before"
             " this one.",
@@ -435,11 +443,8 @@ def _folder(name: str) -> str:
 
 
 def _started_at(scan_id: str) -> datetime:
-    """When a scan began, by its id; one that tells nothing is taken for an old one."""
-    try:
-        return datetime.strptime(scan_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC) + _ABANDONED_AFTER
+    """When a scan began; one whose id does not tell is taken for an old one."""
+    return started_at(scan_id) or datetime.min.replace(tzinfo=UTC) + _ABANDONED_AFTER
 
 
 def _check_name(place: Place) -> None:

@@ -31,6 +31,7 @@ from greendata.errors import (
 from greendata.jobs.copying import Marks, all_rows, check_digests, write_copy
 from greendata.jobs.destination import check_destination, target_names
 from greendata.jobs.guards import find_alarms
+from greendata.jobs.request import asked_threshold
 from greendata.jobs.rereading import KnownObject, known_objects
 from greendata.jobs.resolve import OBJECT_ORDERS, ResolveSettings, resolve
 from greendata.jobs.results import catalog_place
@@ -206,7 +207,7 @@ class _Copying:
 
     def _create_views(self, connection: DuckDBPyConnection, scope: Scope) -> FingerprintParameters:
         """The catalog's views, of the sources alone and in the keep order."""
-        from greendata.catalog.queries import create_current_views
+        from greendata.catalog.queries import create_current_views, create_table
 
         request = self.request
         snapshot = create_current_views(connection, self.catalog)
@@ -216,22 +217,14 @@ class _Copying:
                 hint=f"Run: greendata scan {' '.join(request.uris)}",
             )
         uris = [item.uri for item in scope.objects]
-        connection.register("arrow_rows", pa.table({"uri": pa.array(uris, pa.string())}))
-        connection.execute("CREATE TEMP TABLE sources AS SELECT * FROM arrow_rows")
-        connection.unregister("arrow_rows")
+        create_table(connection, "sources", pa.table({"uri": pa.array(uris, pa.string())}))
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE objects AS SELECT * EXCLUDE object_order,"
             f" row_number() OVER (ORDER BY {OBJECT_ORDERS[request.keep]}) - 1 AS object_order"
             " FROM objects SEMI JOIN sources USING (uri)"
         )
         parameters = FingerprintParameters(**snapshot.last.parameters)
-        threshold = parameters.threshold if request.threshold is None else request.threshold
-        if threshold < parameters.index_threshold:
-            raise UsageError(
-                f"--threshold {threshold}: the catalog's index finds pairs from"
-                f" {parameters.index_threshold} on.",
-                hint="Scan into another catalog with a lower --threshold.",
-            )
+        threshold = asked_threshold(parameters, request.threshold)
         return FingerprintParameters(**parameters.as_dict() | {"threshold": threshold})
 
     def _check_sources(

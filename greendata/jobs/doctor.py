@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from greendata.catalog.commits import new_id
 from greendata.catalog.schemas import SCHEMAS
 from greendata.errors import (
     GreendataError,
@@ -177,7 +178,7 @@ def keep_diagnosis(catalog: Catalog, found: Diagnosis) -> None:
         "document": json.dumps(found.as_dict(), default=str),
     }
     rows = pa.Table.from_pylist([row], schema=SCHEMAS["diagnoses"])
-    catalog.write("diagnoses", f"{found.checked_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}", rows)
+    catalog.write("diagnoses", new_id(found.checked_at), rows)
 
 
 def _judge(

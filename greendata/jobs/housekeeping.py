@@ -8,11 +8,11 @@ few. Like any scan it counts once it is committed, and not at all when another o
 from __future__ import annotations
 
 import json
-import uuid
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from greendata.catalog.commits import new_id
 from greendata.catalog.queries import create_views
 from greendata.catalog.schemas import RESULTS, SCHEMAS
 from greendata.errors import CommitConflictError
@@ -77,7 +77,7 @@ def compact(
     create_views(connection, catalog, base)
     if not is_worthwhile(connection, base):
         return False
-    scan_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    scan_id = new_id(now)
     results_id = f"{scan_id}.0"
     for name in _QUERIES:
         path = folder / f"compacted-{name}.parquet"

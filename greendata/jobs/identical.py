@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
-import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from greendata.catalog.commits import Cover, is_at_or_below
+from greendata.catalog.commits import Cover, is_at_or_below, new_id
 from greendata.catalog.inventory import create_objects_view
 from greendata.catalog.queries import create_rows
 from greendata.catalog.schemas import SCHEMAS
@@ -28,7 +26,7 @@ from greendata.errors import (
 from greendata.footprint.classes import read_cost, tier_of
 from greendata.jobs.estimate import check_cost
 from greendata.model import SkippedObject, SkipReason
-from greendata.sql import open_duckdb, query_errors
+from greendata.sql import temporary_duckdb
 
 if TYPE_CHECKING:
     from greendata.catalog.tables import Catalog
@@ -116,11 +114,7 @@ def _candidates(
     catalog: Catalog, within: Sequence[Cover], read_tiers: Sequence[str]
 ) -> tuple[list[tuple[int, str]], list[_Candidate]]:
     """(size, digest) of versions that were read before, and versions of an equal size to read."""
-    with (
-        tempfile.TemporaryDirectory(prefix="greendata-") as spill,
-        open_duckdb(memory_bytes=_MEMORY_BYTES, spill_directory=spill, threads=2) as connection,
-        query_errors(catalog.name),
-    ):
+    with temporary_duckdb(catalog.name, memory_bytes=_MEMORY_BYTES, threads=2) as connection:
         create_objects_view(connection, catalog, catalog.refreshes())
         create_rows(connection, "digests", catalog.files("digests", None))
         rows = connection.execute(_CANDIDATES).fetchall()
@@ -219,8 +213,7 @@ def _keep(catalog: Catalog, found: Sequence[tuple[_Candidate, str]], now: dateti
         }
         for candidate, digest in found
     ]
-    scan_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-    catalog.write("digests", scan_id, pa.Table.from_pylist(rows, schema=SCHEMAS["digests"]))
+    catalog.write("digests", new_id(now), pa.Table.from_pylist(rows, schema=SCHEMAS["digests"]))
 
 
 def _summary(

@@ -7,17 +7,19 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
+from greendata.catalog.queries import create_table
 from greendata.config import StoreSettings
 from greendata.dedup.fingerprint import Fingerprinter
 from greendata.dedup.verify import Comparisons, Verifier, open_spill
-from greendata.errors import LimitExceededError, UsageError
+from greendata.errors import LimitExceededError
+from greendata.jobs.request import asked_threshold
 from greendata.jobs.rereading import TextReader, known_objects
 from greendata.jobs.resolve import load_copies, read_bands
 from greendata.jobs.results import open_catalog
@@ -104,13 +106,7 @@ def match(request: MatchRequest, *, progress: Progress) -> Matches:
     """
     with open_catalog(request.catalog, request.stores) as connection:
         parameters = _parameters(connection)
-        threshold = parameters.threshold if request.threshold is None else request.threshold
-        if threshold < parameters.index_threshold:
-            raise UsageError(
-                f"--threshold {threshold}: the catalog's index finds pairs from"
-                f" {parameters.index_threshold} on.",
-                hint="Scan into another catalog with a lower --threshold.",
-            )
+        threshold = asked_threshold(parameters, request.threshold)
         asked = _read_documents(request, parameters, progress)
         progress.stage("looking for candidates")
         load_copies(connection)
@@ -125,15 +121,14 @@ def match_stream(stream: bytes, request: MatchRequest, *, progress: Progress) ->
         path = Path(folder) / "stdin.jsonl"
         path.write_bytes(stream)
         uri = path_to_uri(str(path))
-        options = ReadOptions(**asdict(request.read_options) | {"format": "jsonl"})
-        known = {name: getattr(request, name) for name in request.__dataclass_fields__}
-        found = match(
-            MatchRequest(**known | {"uris": (uri,), "read_options": options}), progress=progress
-        )
-    shown = [Match(**asdict(entry) | {"uri": "-"}) for entry in found.matches]
-    skipped = [SkippedObject(uri="-", reason=s.reason, detail=s.detail) for s in found.skipped]
-    fields = {name: getattr(found, name) for name in found.__dataclass_fields__}
-    return Matches(**fields | {"matches": tuple(shown), "skipped": tuple(skipped)})
+        options = replace(request.read_options, format="jsonl")
+        asked = replace(request, uris=(uri,), read_options=options)
+        found = match(asked, progress=progress)
+    return replace(
+        found,
+        matches=tuple(replace(entry, uri="-") for entry in found.matches),
+        skipped=tuple(replace(entry, uri="-") for entry in found.skipped),
+    )
 
 
 def _parameters(connection: DuckDBPyConnection) -> FingerprintParameters:
@@ -167,10 +162,7 @@ class _Asked:
         return np.concatenate(self.keys) if self.keys else np.empty((0, 1), np.uint64)
 
     def take(self, uri: str, batch: TextBatch, fingerprinter: Fingerprinter) -> None:
-        texts, rows = batch.texts, batch.rows
-        if texts.null_count:
-            present = texts.is_valid()
-            texts, rows = texts.filter(present), rows[present.to_numpy(zero_copy_only=False)]
+        texts, rows = batch.present()
         found = fingerprinter.fingerprint(texts)
         valid = found.tokens >= 0
         if not valid.all():
@@ -229,10 +221,10 @@ def _load_candidates(connection: DuckDBPyConnection, asked: _Asked, request: Mat
     """Tables ``asked``, ``exact`` and ``near``: which texts of the catalog each may be like."""
     digests = asked.digest_array().view(np.int64)
     number = np.arange(asked.count)
-    _register(
+    create_table(
         connection,
         "asked",
-        {"number": number, "digest_high": digests[:, 0], "digest_low": digests[:, 1]},
+        _table({"number": number, "digest_high": digests[:, 0], "digest_low": digests[:, 1]}),
     )
     of_dataset = "" if request.dataset is None else " WHERE dataset = $dataset"
     bound = {} if request.dataset is None else {"dataset": request.dataset}
@@ -266,10 +258,10 @@ def _load_nominated(connection: DuckDBPyConnection, asked: _Asked) -> None:
     with_tokens = np.flatnonzero(tokens > 0)
     keys = asked.key_array()[with_tokens]
     bands = keys.shape[1]
-    _register(
+    create_table(
         connection,
         "asked_keys",
-        {"key": keys.ravel().view(np.int64), "number": np.repeat(with_tokens, bands)},
+        _table({"key": keys.ravel().view(np.int64), "number": np.repeat(with_tokens, bands)}),
     )
     exponent = int(math.log2(max(_MIN_FILTER_BITS, keys.size * _FILTER_BITS_PER_KEY)))
     shift = np.uint64(64 - exponent)
@@ -410,7 +402,7 @@ def _located(
     connection: DuckDBPyConnection, places: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], ...]:
     """Object order, row and row group of documents by their position."""
-    _register(connection, "wanted", {"position": places})
+    create_table(connection, "wanted", _table({"position": places}))
     found = connection.execute(
         "SELECT d.object_order, d.row, d.row_group FROM documents d JOIN wanted USING (position)"
         " ORDER BY position"
@@ -419,7 +411,7 @@ def _located(
 
 
 def _places(connection: DuckDBPyConnection, positions: set[int]) -> dict[int, tuple[str, int, str]]:
-    _register(connection, "wanted", {"position": np.array(sorted(positions), np.int64)})
+    create_table(connection, "wanted", _table({"position": np.array(sorted(positions), np.int64)}))
     rows = connection.execute(
         "SELECT position, uri, row, dataset FROM documents JOIN wanted USING (position)"
     ).fetchall()
@@ -428,12 +420,6 @@ def _places(connection: DuckDBPyConnection, positions: set[int]) -> dict[int, tu
 
 def _table(columns: dict[str, NDArray[Any]]) -> pa.Table:
     return pa.table({name: np.ascontiguousarray(column) for name, column in columns.items()})
-
-
-def _register(connection: DuckDBPyConnection, name: str, columns: dict[str, NDArray[Any]]) -> None:
-    connection.register("arrow_rows", _table(columns))
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM arrow_rows")
-    connection.unregister("arrow_rows")
 
 
 def rows_of(found: Matches) -> Iterator[pa.RecordBatch]:

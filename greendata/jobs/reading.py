@@ -241,11 +241,8 @@ class ShardsReader:
     def _fingerprint(
         self, reading: _Reading, batch: TextBatch, *, is_first: bool
     ) -> pa.RecordBatch | None:
-        texts, rows = batch.texts, batch.rows
-        nulls = texts.null_count
-        if nulls:
-            present = texts.is_valid()
-            texts, rows = texts.filter(present), rows[present.to_numpy(zero_copy_only=False)]
+        texts, rows = batch.present()
+        nulls = batch.texts.null_count
         if batch.skipped:
             reading.skip_documents(batch.skipped)
         found = self._fingerprinter.fingerprint(texts)

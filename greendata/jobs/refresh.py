@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -13,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from greendata.catalog.commits import Cover
+from greendata.catalog.commits import Cover, new_id
 from greendata.catalog.inventory import create_objects_view
 from greendata.catalog.schemas import SCHEMAS
-from greendata.sql import open_duckdb, query_errors
+from greendata.sql import temporary_duckdb
 
 if TYPE_CHECKING:
     from greendata.catalog.commits import Refreshes
@@ -36,7 +34,7 @@ class RefreshWriter:
 
     def __init__(self, catalog: Catalog, table: str, now: datetime) -> None:
         self.catalog, self.table = catalog, table
-        self.scan_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        self.scan_id = new_id(now)
         self.rows = 0
         self.path: Path | None = None
         self._writer: Any = None
@@ -148,10 +146,8 @@ def _with_earlier(
     ]
     if not overlapping or (writer.path is None and not denied):
         return writer
-    with tempfile.TemporaryDirectory(prefix="greendata-") as spill:
-        connection = open_duckdb(memory_bytes=_MEMORY_BYTES, spill_directory=spill, threads=2)
-        with connection, query_errors(catalog.name):
-            return _merged(connection, catalog, refreshes, writer, denied, now)
+    with temporary_duckdb(catalog.name, memory_bytes=_MEMORY_BYTES, threads=2) as connection:
+        return _merged(connection, catalog, refreshes, writer, denied, now)
 
 
 def _merged(

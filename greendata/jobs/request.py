@@ -30,6 +30,23 @@ def available_processors() -> int:
     return os.cpu_count() or 1
 
 
+def asked_threshold(parameters: FingerprintParameters, threshold: float | None) -> float:
+    """The threshold asked for; None is that of the last scan.
+
+    Raises:
+        UsageError: below what the catalog's index was made for.
+    """
+    if threshold is None:
+        return parameters.threshold
+    if threshold < parameters.index_threshold:
+        raise UsageError(
+            f"--threshold {threshold}: the catalog's index finds pairs from"
+            f" {parameters.index_threshold} on.",
+            hint="Scan into another catalog with a lower --threshold.",
+        )
+    return threshold
+
+
 def keep_order(text: str) -> tuple[KeepOrder, str | None]:
     """What ``--keep`` asks for: an order, and the column it is by.
 

@@ -131,9 +131,6 @@ class TextReader:
             self.unreadable[known.item.uri] = error.message
 
     def _hand_over(self, task: _Task, batch: TextBatch, consume: Consume) -> None:
-        texts, rows = batch.texts, batch.rows
-        if texts.null_count:
-            present = texts.is_valid()
-            texts, rows = texts.filter(present), rows[present.to_numpy(zero_copy_only=False)]
+        texts, rows = batch.present()
         if len(rows):
             consume(task.ranks[np.searchsorted(task.rows, rows)], texts)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from greendata.catalog.queries import POSITION_BITS
+from greendata.catalog.queries import POSITION_BITS, create_table
 from greendata.catalog.schemas import SCHEMAS
 from greendata.dedup.keep import Decision, decide_kept, is_verified
 from greendata.dedup.lsh import (
@@ -414,24 +414,17 @@ def _hex(alias: str) -> str:
 
 
 def _load_overlaps(connection: DuckDBPyConnection) -> int:
-    _register(connection, "no_overlaps", {}, SCHEMAS["overlaps"].empty_table())
+    create_table(connection, "no_overlaps", SCHEMAS["overlaps"].empty_table())
     connection.execute("CREATE OR REPLACE TEMP TABLE overlap_rows AS SELECT * FROM no_overlaps")
     load_overlaps(connection, "dataset")
     return load_overlaps(connection, "object")
 
 
-def _register(
-    connection: DuckDBPyConnection,
-    name: str,
-    columns: dict[str, Any],
-    table: pa.Table | None = None,
-) -> None:
+def _register(connection: DuckDBPyConnection, name: str, columns: dict[str, Any]) -> None:
     """Make a temporary table of arrays."""
     import pyarrow as pa
 
-    connection.register("arrow_rows", table if table is not None else pa.table(columns))
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM arrow_rows")
-    connection.unregister("arrow_rows")
+    create_table(connection, name, pa.table(columns))
 
 
 _ORDER = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +49,7 @@ def open_catalog(
     """
     from greendata.catalog.queries import create_current_views
     from greendata.catalog.tables import Catalog
-    from greendata.sql import open_duckdb
+    from greendata.sql import temporary_duckdb
 
     opened = Catalog.open(catalog_place(catalog, stores), create=False)
     if opened.snapshot().last is None:
@@ -58,17 +57,11 @@ def open_catalog(
             f"{opened.name}: nothing was scanned into this catalog yet",
             hint="Run: greendata scan PATH",
         )
-    with tempfile.TemporaryDirectory(prefix="greendata-") as spill_directory:
-        connection = open_duckdb(
-            memory_bytes=MEMORY_BYTES,
-            spill_directory=spill_directory,
-            threads=os.cpu_count() or 1,
-        )
-        try:
-            create_current_views(connection, opened)
-            yield connection
-        finally:
-            connection.close()
+    with temporary_duckdb(
+        opened.name, memory_bytes=MEMORY_BYTES, threads=os.cpu_count() or 1
+    ) as connection:
+        create_current_views(connection, opened)
+        yield connection
 
 
 def fetch_one(

@@ -7,14 +7,13 @@ import json
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greendata.catalog.commits import Cover
+from greendata.catalog.commits import Cover, new_id
 from greendata.catalog.failures import storage_errors
 from greendata.catalog.queries import Pending, create_current_views, create_views
 from greendata.catalog.schemas import RESULTS
@@ -86,7 +85,7 @@ class Scanning:
         load_duckdb()
         self.request, self.now = request, now
         self.progress = TimedProgress(progress)
-        self.scan_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        self.scan_id = new_id(now)
         self.store = Stores(request.stores)
         self.catalog: Catalog = Catalog.open(
             catalog_place(request.catalog, request.stores), create=True

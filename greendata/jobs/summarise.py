@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from greendata.catalog.queries import create_table
 from greendata.jobs.quality import LINES_KEPT
 from greendata.model import DatasetSummary, QualityHints, RepeatedLine
 
@@ -43,9 +44,7 @@ def load_scope(connection: DuckDBPyConnection, uris: Collection[str]) -> None:
     """Table ``scope(uri)``: the objects a summary is about."""
     import pyarrow as pa
 
-    connection.register("arrow_rows", pa.table({"uri": pa.array(sorted(uris), pa.string())}))
-    connection.execute("CREATE OR REPLACE TEMP TABLE scope AS SELECT * FROM arrow_rows")
-    connection.unregister("arrow_rows")
+    create_table(connection, "scope", pa.table({"uri": pa.array(sorted(uris), pa.string())}))
 
 
 def count_datasets(

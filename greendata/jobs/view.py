@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +20,7 @@ from greendata.catalog.queries import create_current_views
 from greendata.errors import ConfigError, ObjectNotFoundError
 from greendata.footprint.classes import storage_classes
 from greendata.jobs.results import MEMORY_BYTES, catalog_place
-from greendata.sql import open_duckdb, query_errors
+from greendata.sql import temporary_duckdb
 from greendata.stores.opening import normalise_uri
 
 if TYPE_CHECKING:
@@ -66,15 +65,9 @@ def open_inventory(
     inputs = InventoryInputs(
         as_of=as_of, classes=_class_table(), prefixes=prefix_table(datasets, stores)
     )
-    with (
-        tempfile.TemporaryDirectory(prefix="greendata-") as spill_directory,
-        open_duckdb(
-            memory_bytes=MEMORY_BYTES,
-            spill_directory=spill_directory,
-            threads=os.cpu_count() or 1,
-        ) as connection,
-        query_errors(opened.name),
-    ):
+    with temporary_duckdb(
+        opened.name, memory_bytes=MEMORY_BYTES, threads=os.cpu_count() or 1
+    ) as connection:
         create_current_views(connection, opened)
         refreshes = create_inventory_view(connection, opened, inputs, columns)
         live = refreshes.live("objects")

@@ -108,6 +108,13 @@ class TextBatch:
     source_bytes: int
     skipped: tuple[tuple[int, str], ...] = ()
 
+    def present(self) -> tuple[Texts, Rows]:
+        """The texts that are there, and their rows."""
+        if not self.texts.null_count:
+            return self.texts, self.rows
+        is_there = self.texts.is_valid()
+        return self.texts.filter(is_there), self.rows[is_there.to_numpy(zero_copy_only=False)]
+
 
 class Shard(ABC):
     """An object opened for reading documents. All methods may be called from several threads.
