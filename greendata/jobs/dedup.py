@@ -355,7 +355,7 @@ class _Copying:
         now = self.store.head(uri)
         if now.etag != entry.item.etag:
             raise ObjectChangedError(f"{uri}: changed while it was copied.", hint="Scan it again.")
-        upload(self.store, path, target)
+        upload(self.store, path, target, condition=IF_ABSENT)
         self.progress.advance(entry.item.size_bytes)
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -471,7 +471,8 @@ class _Copying:
                 writer.write_batch(batch.cast(LEFT_OUT))
                 count += batch.num_rows
         name = f"{OWN_FOLDER}/left_out.parquet"
-        upload(self.store, path, f"{self.request.destination.rstrip('/')}/{name}")
+        place = f"{self.request.destination.rstrip('/')}/{name}"
+        upload(self.store, path, place, condition=IF_ABSENT)
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         return {"name": name, "rows": count, "sha256": digest}

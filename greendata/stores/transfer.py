@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greendata.errors import GreendataError, IntegrityError
+from greendata.stores.records import ALWAYS, Condition
 
 if TYPE_CHECKING:
     from greendata.stores.base import Store
@@ -16,21 +17,22 @@ PART_BYTES = 16 << 20
 """Larger files go in parts of this size, and come in ranges of it."""
 
 
-def upload(store: Store, path: Path, uri: str) -> Written:
-    """Write a local file as an object, over whatever is there.
+def upload(store: Store, path: Path, uri: str, *, condition: Condition = ALWAYS) -> Written:
+    """Write a local file as an object.
 
     Raises:
+        PreconditionFailedError: what is there is not what ``condition`` says.
         DeniedError, StoreUnreachableError, UnsupportedError: no parts are left behind.
     """
     if path.stat().st_size <= PART_BYTES:
-        return store.put(uri, path.read_bytes())
+        return store.put(uri, path.read_bytes(), condition=condition)
     pending = store.start_upload(uri)
     try:
         with path.open("rb") as stream:
             parts: list[UploadPart] = []
             while content := stream.read(PART_BYTES):
                 parts.append(store.put_part(pending, len(parts) + 1, content))
-        return store.complete_upload(pending, parts)
+        return store.complete_upload(pending, parts, condition=condition)
     except GreendataError:
         store.abort_upload(uri, pending.upload_id)
         raise

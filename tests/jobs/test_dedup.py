@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from datetime import UTC, datetime
@@ -15,9 +16,11 @@ from greendata.errors import (
     LimitExceededError,
     ObjectChangedError,
     ObjectNotFoundError,
+    PreconditionFailedError,
     UsageError,
 )
 from greendata.jobs import dedup as job
+from greendata.jobs import destination
 from greendata.jobs.dedup import DedupRequest, DedupSummary
 from greendata.jobs.request import keep_order
 from greendata.progress import Progress
@@ -248,6 +251,26 @@ def test_an_alarm_stops_until_somebody_confirms(world: Path) -> None:
     found = dedup(world, max_removal_share=0.1, is_confirmed=True)
     assert [alarm.name for alarm in found.alarms] == ["large-removal"]
     assert found.alarms[0].examples
+
+
+def test_another_copy_to_the_same_place_is_not_written_over(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began after this one found the place empty, and was first."""
+    check, others = destination.check_destination, iter([True])
+
+    def check_and_be_overtaken(*arguments: Any) -> None:
+        check(*arguments)
+        if next(others, False):
+            dedup(world, is_mark=True)
+
+    monkeypatch.setattr(job, "check_destination", check_and_be_overtaken)
+    with pytest.raises(PreconditionFailedError):
+        dedup(world)
+    manifest = json.loads((world / "out" / "_greendata" / "manifest.json").read_text())
+    for entry in manifest["objects"]:
+        content = Path(entry["uri"].removeprefix("file://")).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
 
 
 def test_the_command_says_what_it_did(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
