@@ -16,11 +16,17 @@ class CommittedScan:
     scan_id: str
     sequence: int
     results_id: str
+    earlier_results: tuple[str, ...]
     starts_over: bool
     started_at: datetime
     committed_at: datetime
     parameters: dict[str, Any]
     summary: dict[str, Any]
+
+    @property
+    def results_ids(self) -> tuple[str, ...]:
+        """Ids of all results that hold, oldest first."""
+        return (*self.earlier_results, self.results_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +164,7 @@ def committed_scan(row: dict[str, Any]) -> CommittedScan:
         scan_id=row["scan_id"],
         sequence=row["sequence"],
         results_id=row["results_id"],
+        earlier_results=tuple(json.loads(row["earlier_results"] or "[]")),
         starts_over=row["starts_over"],
         started_at=row["started_at"],
         committed_at=row["committed_at"],

@@ -38,9 +38,10 @@ def create_views(
 ) -> None:
     """Make the views ``scans, objects, documents, pairs, duplicates, overlaps`` of a snapshot.
 
-    Every view has the columns of ``schemas.SCHEMAS``; ``objects`` holds the newest row of each URI
-    that is not removed, with its place in the keep order (``object_order``), and ``documents`` only
-    those of readable objects, with ``position`` = object_order and row in one number.
+    ``groups`` is one more; it and ``duplicates`` show of each text what the last scan that settled
+    it wrote. Every view has the columns of ``schemas.SCHEMAS``; ``objects`` holds the newest row of
+    each URI that is not removed, with its place in the keep order (``object_order``), and
+    ``documents`` only those of readable objects, with ``position`` = object_order and row in one.
     """
     _create_scans(connection, snapshot)
     _create_raw(connection, catalog, "objects", snapshot.scan_ids)
@@ -49,22 +50,22 @@ def create_views(
         connection, "documents", documents + list(pending.document_files if pending else [])
     )
     _create_raw(connection, catalog, "pairs", snapshot.scan_ids)
-    results = frozenset({snapshot.last.results_id}) if snapshot.last else frozenset[str]()
-    for name in ("duplicates", "overlaps"):
-        _create_raw(connection, catalog, name, results)
-        create_view(connection, name, f"SELECT {_columns(name)} FROM {name}_rows")
+    _create_results(connection, catalog, snapshot)
     _create_objects(connection, pending)
-    create_view(
-        connection,
-        "documents",
+    create_view(connection, "documents", documents_query("documents_rows"))
+    _create_pairs(connection, pending)
+
+
+def documents_query(rows: str) -> str:
+    """What the view ``documents`` shows of a table or view of fingerprints."""
+    return (
         "SELECT o.object_id, o.uri, o.dataset, d.row, d.row_group, d.digest_high, d.digest_low,"
         " d.text_bytes, d.tokens, o.object_order,"
         f" (o.object_order << {POSITION_BITS}) | d.row AS position"
-        " FROM documents_rows d JOIN objects o"
+        f" FROM {rows} d JOIN objects o"
         " ON d.object_id = o.object_id AND d.scan_id = o.documents_scan_id"
-        " WHERE o.status = 'read'",
+        " WHERE o.status = 'read'"
     )
-    _create_pairs(connection, pending)
 
 
 def create_current_views(connection: DuckDBPyConnection, catalog: Catalog) -> Snapshot:
@@ -100,6 +101,42 @@ def _create_objects(connection: DuckDBPyConnection, pending: Pending | None) -> 
         connection.unregister("pending_objects")
 
 
+def _create_results(connection: DuckDBPyConnection, catalog: Catalog, snapshot: Snapshot) -> None:
+    """Views ``duplicates``, ``groups`` and ``overlaps``, and table ``settled_texts``."""
+    ids = snapshot.last.results_ids if snapshot.last else ()
+    create_rows(connection, "overlaps", catalog.files("overlaps", frozenset(ids[-1:])))
+    create_view(connection, "overlaps", f"SELECT {_columns('overlaps')} FROM overlaps_rows")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE settled_texts AS SELECT digest_high, digest_low,"
+        f" max(place) AS place FROM ({_placed(catalog, 'settled', ids)}) GROUP BY ALL"
+    )
+    for name, digest in _DIGESTS.items():
+        create_view(
+            connection,
+            name,
+            f"SELECT {_columns(name)} FROM ({_placed(catalog, name, ids)}) r"
+            f" LEFT JOIN (SELECT {digest}, place AS settled_place FROM settled_texts d) s"
+            f" USING ({_KEYS[name]}) WHERE settled_place IS NULL OR place >= settled_place",
+        )
+
+
+def _placed(catalog: Catalog, name: str, ids: Sequence[str]) -> str:
+    """A query for all rows of these results, with the ``place`` of theirs among ``ids``."""
+    places = {results_id: place for place, results_id in enumerate(ids)}
+    files: dict[int, list[str]] = {}
+    for file in catalog.files(name, frozenset(ids)):
+        (folder,) = re.findall(_SCAN_FOLDER, file)
+        files.setdefault(places[folder], []).append(file)
+    columns = _columns(name)
+    nulls = ", ".join(
+        f"NULL::{SQL_TYPES[str(field.type)]} AS {field.name}" for field in SCHEMAS[name]
+    )
+    parts = [f"SELECT {nulls}, 0 AS place WHERE false"]
+    for place, listed in sorted(files.items()):
+        parts.append(f"SELECT {columns}, {place} AS place FROM {_read_parquet(listed)}")
+    return " UNION ALL ".join(parts)
+
+
 def _create_pairs(connection: DuckDBPyConnection, pending: Pending | None) -> None:
     """View ``pairs``; those that a pending scan compared already are among them."""
     columns = _columns("pairs")
@@ -119,6 +156,7 @@ def _create_scans(connection: DuckDBPyConnection, snapshot: Snapshot) -> None:
             "scan_id": scan.scan_id,
             "sequence": scan.sequence,
             "results_id": scan.results_id,
+            "earlier_results": json.dumps(scan.earlier_results),
             "starts_over": scan.starts_over,
             "started_at": scan.started_at,
             "committed_at": scan.committed_at,
@@ -149,12 +187,23 @@ def create_rows(connection: DuckDBPyConnection, name: str, files: list[str]) -> 
         create_table(connection, f"no_{name}", schema.empty_table())
         create_view(connection, f"{name}_rows", f"SELECT * FROM no_{name}")
         return
-    listed = ", ".join("'" + _escaped(file) + "'" for file in files)
     create_view(
         connection,
         f"{name}_rows",
         f"SELECT *, regexp_extract(filename, '{_SCAN_FOLDER}', 1) AS scan_id, filename,"
-        f" file_row_number FROM read_parquet([{listed}], hive_partitioning = false)",
+        f" file_row_number FROM {_read_parquet(files)}",
+    )
+
+
+def _read_parquet(files: Sequence[str]) -> str:
+    listed = ", ".join("'" + _escaped(file) + "'" for file in files)
+    return f"read_parquet([{listed}], hive_partitioning = false)"
+
+
+def hex_digest(alias: str) -> str:
+    """SQL of a digest as hashlib's ``hexdigest`` shows it."""
+    return "||".join(
+        f"lpad(lower(to_hex({alias}.{half})), 16, '0')" for half in ("digest_high", "digest_low")
     )
 
 
@@ -169,6 +218,15 @@ def _columns(name: str) -> str:
 
 # Not by hive_partitioning: folders above a catalog may be named column=value too, and would win.
 _SCAN_FOLDER = "scan_id=([^/]+)/[^/]+$"
+
+_KEYS = {"duplicates": "document_digest", "groups": "digest_high, digest_low"}
+_DIGESTS = {
+    "duplicates": f"{hex_digest('d')} AS document_digest",
+    "groups": "digest_high, digest_low",
+}
+
+SQL_TYPES = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "double": "DOUBLE"}
+"""DuckDB's names of the types in ``schemas.SCHEMAS`` that results have."""
 
 _FILE_COLUMNS = {"scan_id": "string", "filename": "string", "file_row_number": "int64"}
 

@@ -7,13 +7,15 @@ import pyarrow as pa
 from greendata.schemas import INVENTORY, TIME
 
 SCHEMAS: dict[str, pa.Schema] = {
-    # One row a scan; ``sequence`` counts commits, ``results_id`` names the rows of ``duplicates``
-    # and ``overlaps`` that hold after it, ``starts_over`` forgets all scans before.
+    # One row a scan; ``sequence`` counts commits, ``results_id`` names the rows of results that it
+    # wrote, ``earlier_results`` is a JSON list of those before, oldest first, that hold where the
+    # later ones say nothing, ``starts_over`` forgets all scans before.
     "scans": pa.schema(
         [
             ("scan_id", pa.string()),
             ("sequence", pa.int64()),
             ("results_id", pa.string()),
+            ("earlier_results", pa.string()),
             ("starts_over", pa.bool_()),
             ("started_at", TIME),
             ("committed_at", TIME),
@@ -148,6 +150,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("kept_digest", pa.string()),
         ]
     ),
+    # Texts that share band keys, or did when the scan looked; ``text_group`` is any number.
+    "groups": pa.schema(
+        [("digest_high", pa.int64()), ("digest_low", pa.int64()), ("text_group", pa.int64())]
+    ),
+    # Texts of which a scan wrote all that is true of them, nothing included.
+    "settled": pa.schema([("digest_high", pa.int64()), ("digest_low", pa.int64())]),
     # a < b; ``*_exact_documents`` are the shares by identical text alone.
     "overlaps": pa.schema(
         [
@@ -177,5 +185,6 @@ REFRESHED = ("inventory", "accesses")
 SCANNED = ("objects", "documents", "pairs")
 """Tables whose rows hold while the scan that wrote them is in force."""
 
-RESULTS = ("duplicates", "overlaps")
-"""Tables written whole by each scan that changes something."""
+RESULTS = ("duplicates", "groups", "settled", "overlaps")
+"""What follows from documents and pairs. ``overlaps`` are written whole by each scan that changes
+something; of the others it writes those of the texts in ``settled``, or all when there are none."""

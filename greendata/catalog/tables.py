@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from deltalake.transaction import AddAction, RemoveAction
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _MARKER = "catalog.json"
 _PARTITION = "scan_id"
 _FIRST_COMMIT = "_delta_log/00000000000000000000.json"
@@ -311,12 +311,12 @@ class Catalog:
             held = self._held(name)
             at_work = self._at_work(held, own)
             last = self.snapshot().last
-            kept = last.results_id if last else results_id
+            kept = set(last.results_ids) if last else {results_id}
             self._drop(
                 name,
                 {
                     results
-                    for results in held - {kept}
+                    for results in held - kept
                     if (scan := results.rpartition(".")[0]) == own or scan not in at_work
                 },
             )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,35 @@ def options_key(options: ReadOptions) -> str:
     document = asdict(options)
     del document["batch_bytes"], document["format"]
     return json.dumps(document, sort_keys=True)
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What reading came to; each attempt to commit adds a file of new ``pairs``."""
+
+    scope: Scope
+    changes: Changes
+    skipped: list[SkippedObject]
+    rows: pa.Table
+    pairs: list[Path] = field(default_factory=list)
+    committed_pairs: int = 0
+
+    def uris(self) -> list[str]:
+        """Objects that the summary is about."""
+        return [shard.item.uri for shard in self.changes.to_read] + self.changes.unchanged
+
+    def skipped_reads(self) -> set[str]:
+        """Objects that should have been read and were not."""
+        return {entry.uri for entry in self.skipped} & {
+            shard.item.uri for shard in self.changes.to_read
+        }
+
+    def read_ids(self) -> set[int]:
+        """Object versions whose documents count."""
+        failed = self.skipped_reads()
+        return {
+            shard.item.object_id for shard in self.changes.to_read if shard.item.uri not in failed
+        }
 
 
 def compare(

@@ -26,10 +26,10 @@ from greendata.errors import (
     ObjectNotFoundError,
     UsageError,
 )
-from greendata.jobs.changes import Changes, KnownObjects
+from greendata.jobs.changes import Changes, Found, KnownObjects
 from greendata.jobs.request import ScanRequest
 from greendata.jobs.results import catalog_place, open_catalog
-from greendata.jobs.scan import Found, Scanning
+from greendata.jobs.scan import Scanning
 from greendata.jobs.scope import Scope
 from greendata.model import (
     SCHEMA_VERSION,

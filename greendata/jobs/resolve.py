@@ -1,7 +1,8 @@
 """From fingerprints to duplicates and overlaps: wires the dedup room to catalog views and shards.
 
 Works on one DuckDB connection that holds the catalog's views, the pending scan's rows included, and
-leaves the results in the temporary tables ``duplicate_rows``, ``overlap_rows`` and ``pair_rows``.
+leaves the results in the temporary tables ``duplicate_rows``, ``group_rows``, ``overlap_rows`` and
+``pair_rows``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from greendata.catalog.queries import POSITION_BITS, create_table
+from greendata.catalog.queries import POSITION_BITS, SQL_TYPES, create_table, hex_digest
 from greendata.catalog.schemas import SCHEMAS
 from greendata.dedup.keep import Decision, decide_kept, is_verified
 from greendata.dedup.lsh import (
@@ -23,13 +24,13 @@ from greendata.dedup.lsh import (
     load_members,
     load_no_members,
 )
-from greendata.dedup.overlap import load_overlaps
+from greendata.dedup.overlap import Sources, load_overlaps, update_overlaps
 from greendata.dedup.verify import Comparisons, Verifier, open_spill
+from greendata.jobs.growth import band_batch, read_chosen_bands
 from greendata.jobs.rereading import TextReader, known_objects
 from greendata.model import KeepOrder
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
@@ -90,6 +91,7 @@ class ResolveSettings:
         keep: which of several alike is kept.
         is_exact_only: identical texts count, near-duplicates are not looked for.
         with_overlaps: count how much of each object and dataset is in others, too.
+        is_narrowed: the views hold only what ``growth.narrow`` left.
     """
 
     parameters: FingerprintParameters
@@ -100,6 +102,7 @@ class ResolveSettings:
     keep: KeepOrder = KeepOrder.LONGEST
     is_exact_only: bool = False
     with_overlaps: bool = True
+    is_narrowed: bool = False
 
 
 def resolve(
@@ -111,10 +114,14 @@ def resolve(
     if settings.is_exact_only:
         load_no_members(connection)
     else:
+        is_narrowed = settings.is_narrowed
+        rows = _number(
+            connection, f"SELECT count(*) FROM {'chosen' if is_narrowed else 'documents'}_rows"
+        )
         load_members(
             connection,
-            lambda: read_bands(connection),
-            _key_count(connection, settings.parameters.bands),
+            lambda: read_chosen_bands(connection) if is_narrowed else read_bands(connection),
+            rows * settings.parameters.bands,
             settings.filter_bytes,
         )
     _load_candidates(connection, settings.keep)
@@ -125,7 +132,8 @@ def resolve(
     progress.stage("writing results")
     _load_decision(connection, decision, settings.parameters.threshold, len(known.better))
     _load_duplicates(connection)
-    crowded = _load_overlaps(connection) if settings.with_overlaps else 0
+    _load_groups(connection, buckets)
+    crowded = _load_overlaps(connection, settings.is_narrowed) if settings.with_overlaps else 0
     verified = is_verified(decision.compared, settings.parameters.threshold)
     return Resolution(
         candidate_pairs=len(decision.compared.better),
@@ -152,10 +160,6 @@ def load_copies(connection: DuckDBPyConnection, keep: KeepOrder = KeepOrder.LONG
         f" SELECT digest_high, digest_low, {_first(keep)} AS position FROM documents"
         " GROUP BY digest_high, digest_low HAVING count(*) > 1"
     )
-
-
-def _key_count(connection: DuckDBPyConnection, bands: int) -> int:
-    return int(_number(connection, "SELECT count(*) FROM documents_rows")) * bands
 
 
 def read_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
@@ -186,20 +190,10 @@ def read_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
             for batch in file.iter_batches(_BAND_ROWS, columns=columns, use_threads=False):
                 stop = start + batch.num_rows
                 lo, hi = np.searchsorted(unusable, [start, stop])
-                yield _band_batch(batch, unusable[lo:hi] - start)
+                found = band_batch(batch)
+                found.usable[unusable[lo:hi] - start] = False
+                yield found
                 start = stop
-
-
-def _band_batch(batch: pa.RecordBatch, unusable: NDArray[np.int64]) -> BandBatch:
-    usable = batch["tokens"].to_numpy() > 0
-    usable[unusable] = False
-    keys = batch["band_keys"].flatten().to_numpy().view(np.uint64)
-    digests = np.stack([batch["digest_high"].to_numpy(), batch["digest_low"].to_numpy()], axis=1)
-    return BandBatch(
-        digests=digests.view(np.uint64),
-        keys=keys.reshape(batch.num_rows, -1),
-        usable=usable,
-    )
 
 
 def _load_candidates(connection: DuckDBPyConnection, keep: KeepOrder) -> None:
@@ -397,7 +391,7 @@ def _load_duplicates(connection: DuckDBPyConnection) -> None:
         " d.dataset AS document_dataset, k.dataset AS kept_dataset,"
         " od.etag AS document_etag, ok.etag AS kept_etag,"
         " d.row_group AS document_row_group, k.row_group AS kept_row_group,"
-        f" {_hex('d')} AS document_digest, {_hex('k')} AS kept_digest"
+        f" {hex_digest('d')} AS document_digest, {hex_digest('k')} AS kept_digest"
         " FROM documents d JOIN partners p USING (digest_high, digest_low)"
         " JOIN kept_documents k ON k.position = p.kept_position"
         " JOIN objects od ON od.object_order = d.object_order"
@@ -406,18 +400,42 @@ def _load_duplicates(connection: DuckDBPyConnection) -> None:
     )
 
 
-def _hex(alias: str) -> str:
-    """The digest as hashlib's ``hexdigest`` shows it."""
-    return "||".join(
-        f"lpad(lower(to_hex({alias}.{half})), 16, '0')" for half in ("digest_high", "digest_low")
+def _load_groups(connection: DuckDBPyConnection, buckets: Buckets) -> None:
+    """Table ``group_rows``: the texts that buckets connect, by the digest of the best of them."""
+    from greendata.dedup.kernel.postings import label_groups
+
+    labels = np.empty(buckets.count, np.int32)
+    label_groups(buckets.starts, buckets.members, labels)
+    _register(connection, "labels", {"rank": np.arange(buckets.count), "label": labels})
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE group_rows AS"
+        " SELECT c.digest_high, c.digest_low, best.digest_high AS text_group"
+        " FROM labels JOIN candidates c USING (rank) JOIN candidates best ON best.rank = label"
     )
 
 
-def _load_overlaps(connection: DuckDBPyConnection) -> int:
+def _load_overlaps(connection: DuckDBPyConnection, is_narrowed: bool) -> int:
     create_table(connection, "no_overlaps", SCHEMAS["overlaps"].empty_table())
     connection.execute("CREATE OR REPLACE TEMP TABLE overlap_rows AS SELECT * FROM no_overlaps")
+    connection.execute(_TOTALS)
+    if is_narrowed:
+        before = Sources(
+            documents="documents_before", shared_texts="shared_before", verified="verified_before"
+        )
+        update_overlaps(connection, "dataset", before)
+        return update_overlaps(connection, "object", before)
     load_overlaps(connection, "dataset")
     return load_overlaps(connection, "object")
+
+
+_TOTALS = """
+CREATE OR REPLACE TEMP TABLE totals AS
+    SELECT 'dataset' AS level, dataset AS unit, sum(documents)::BIGINT AS documents,
+        sum(text_bytes)::BIGINT AS text_bytes
+    FROM objects WHERE status = 'read' GROUP BY dataset
+    UNION ALL SELECT 'object', uri, sum(documents)::BIGINT, sum(text_bytes)::BIGINT
+    FROM objects WHERE status = 'read' GROUP BY uri
+"""
 
 
 def _register(connection: DuckDBPyConnection, name: str, columns: dict[str, Any]) -> None:
@@ -430,9 +448,10 @@ def _register(connection: DuckDBPyConnection, name: str, columns: dict[str, Any]
 _ORDER = {
     "pairs": "a_digest_high, a_digest_low, b_digest_high, b_digest_low",
     "duplicates": "document_uri, document_row",
+    "groups": "text_group, digest_high, digest_low",
+    "settled": "digest_high, digest_low",
     "overlaps": "level, a, b",
 }
-_SQL_TYPES = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "double": "DOUBLE"}
 
 
 def write_result(connection: DuckDBPyConnection, name: str, path: Path) -> int:
@@ -441,8 +460,7 @@ def write_result(connection: DuckDBPyConnection, name: str, path: Path) -> int:
     Sorted, so that equal results are equal files; DuckDB streams and spills, whatever the size.
     """
     columns = ", ".join(
-        f"{column.name}::{_SQL_TYPES[str(column.type)]} AS {column.name}"
-        for column in SCHEMAS[name]
+        f"{column.name}::{SQL_TYPES[str(column.type)]} AS {column.name}" for column in SCHEMAS[name]
     )
     query = f"SELECT {columns} FROM {name.removesuffix('s')}_rows ORDER BY {_ORDER[name]}"
     target = str(path).replace("'", "''")

@@ -8,27 +8,33 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greendata.catalog.commits import Cover, new_id
 from greendata.catalog.failures import storage_errors
-from greendata.catalog.queries import Pending, create_current_views, create_views
-from greendata.catalog.schemas import RESULTS
+from greendata.catalog.queries import (
+    Pending,
+    create_current_views,
+    create_table,
+    create_views,
+)
+from greendata.catalog.schemas import RESULTS, SCHEMAS
 from greendata.catalog.staging import Staging
 from greendata.dedup.keep import MAX_COMPARISONS
 from greendata.errors import CommitConflictError
 from greendata.jobs.accounting import Moment, peak_rss_bytes
 from greendata.jobs.changes import (
     Changes,
+    Found,
     KnownObjects,
     compare,
     object_rows,
     options_key,
 )
 from greendata.jobs.estimate import check_cost, cost_of, split_by_tier
+from greendata.jobs.growth import keep_indexes, narrow, show_all_duplicates
 from greendata.jobs.guards import find_alarms
 from greendata.jobs.housekeeping import compact
 from greendata.jobs.reading import MAX_CRASHES, ShardsReader
@@ -97,6 +103,7 @@ class Scanning:
         self.examples: list[SkippedDocument] = []
         self.texts = TextCache(request.memory_bytes // 8)
         self.read_text_bytes = 0
+        self.is_narrowed = False
         self.startup = Moment.now() - self.started
 
     def run(self) -> ScanSummary:
@@ -140,8 +147,6 @@ class Scanning:
 
     def known_rows(self) -> pa.Table:
         """The catalog's newest row of every object; none when starting over."""
-        from greendata.catalog.schemas import SCHEMAS
-
         if self.request.starts_over or self.base.last is None:
             return SCHEMAS["objects"].empty_table()
         with self._connect() as connection:
@@ -265,8 +270,8 @@ class Scanning:
         for attempt in range(_COMMIT_ATTEMPTS):
             with self._connect(staging) as connection:
                 results_id = f"{self.scan_id}.{attempt}"
-                resolution = self._resolve(connection, staging, found)
-                summary = self._summarise(connection, found, "duplicate_rows", resolution)
+                resolution, duplicates = self._resolve(connection, staging, found)
+                summary = self._summarise(connection, found, duplicates, resolution)
                 try:
                     self._commit(connection, staging, found, summary, results_id, attempt)
                 except CommitConflictError:
@@ -276,8 +281,7 @@ class Scanning:
             self.catalog.drop_results_before(results_id)
             if self.request.starts_over:
                 self.catalog.drop_forgotten_scans(self.scan_id)
-            else:
-                self._tidy_up(staging)
+            self._tidy_up(staging)
             return summary
         raise CommitConflictError(
             f"catalog {self.catalog.name}: other scans were committed {_COMMIT_ATTEMPTS} times"
@@ -289,6 +293,7 @@ class Scanning:
         with self._connect(staging) as connection:
             if compact(connection, self.catalog, staging.folder, now=self.now):
                 self.progress.message("The catalog was compacted.")
+        keep_indexes(self.catalog, self.request.worker_count)
 
     def _rebase(self) -> None:
         """Start from what another scan committed, if this one's work still fits it.
@@ -307,7 +312,8 @@ class Scanning:
 
     def _resolve(
         self, connection: DuckDBPyConnection, staging: Staging, found: Found
-    ) -> Resolution:
+    ) -> tuple[Resolution, str]:
+        """What was found, and the table that holds all duplicates."""
         base = replace(self.base, scans=()) if self.request.starts_over else self.base
         pending = Pending(
             scan_id=self.scan_id,
@@ -315,8 +321,19 @@ class Scanning:
             document_files=[str(path) for path in staging.segments],
             pair_files=[str(path) for path in found.pairs],
         )
-        create_views(connection, self.catalog, base, pending)
+        self.is_narrowed = self._may_narrow(base) and narrow(
+            connection,
+            self.catalog,
+            base,
+            pending,
+            threshold=self.parameters.threshold,
+            workers=self.request.worker_count,
+        )
+        if not self.is_narrowed:
+            create_views(connection, self.catalog, base, pending)
+            create_table(connection, "settled_rows", SCHEMAS["settled"].empty_table())
         settings = ResolveSettings(
+            is_narrowed=self.is_narrowed,
             parameters=self.parameters,
             workers=self.request.worker_count,
             filter_bytes=self.request.memory_bytes // 8,
@@ -327,7 +344,14 @@ class Scanning:
         pairs = staging.folder / f"pairs-{len(found.pairs)}.parquet"
         if write_result(connection, "pairs", pairs):
             found.pairs.append(pairs)
-        return resolution
+        if self.is_narrowed:
+            return resolution, show_all_duplicates(connection)
+        return resolution, "duplicate_rows"
+
+    def _may_narrow(self, base: Snapshot) -> bool:
+        """Whether there are results that go on being right where nothing changed."""
+        last = base.last
+        return last is not None and last.parameters["threshold"] == self.parameters.threshold
 
     def _commit(
         self,
@@ -354,6 +378,9 @@ class Scanning:
             "scan_id": scan_id,
             "sequence": last.sequence + 1 if last else 1,
             "results_id": results_id,
+            "earlier_results": json.dumps(
+                last.results_ids if last is not None and self.is_narrowed else []
+            ),
             "starts_over": self.request.starts_over,
             "started_at": self.now,
             "committed_at": self.now + timedelta(seconds=time.perf_counter() - self.started.wall),
@@ -434,35 +461,6 @@ class Scanning:
                 yield connection
         finally:
             connection.close()
-
-
-@dataclass(slots=True, kw_only=True)
-class Found:
-    """What reading came to; each attempt to commit adds a file of new ``pairs``."""
-
-    scope: Scope
-    changes: Changes
-    skipped: list[SkippedObject]
-    rows: pa.Table
-    pairs: list[Path] = field(default_factory=list)
-    committed_pairs: int = 0
-
-    def uris(self) -> list[str]:
-        """Objects that the summary is about."""
-        return [shard.item.uri for shard in self.changes.to_read] + self.changes.unchanged
-
-    def skipped_reads(self) -> set[str]:
-        """Objects that should have been read and were not."""
-        return {entry.uri for entry in self.skipped} & {
-            shard.item.uri for shard in self.changes.to_read
-        }
-
-    def read_ids(self) -> set[int]:
-        """Object versions whose documents count."""
-        failed = self.skipped_reads()
-        return {
-            shard.item.object_id for shard in self.changes.to_read if shard.item.uri not in failed
-        }
 
 
 def _emptiness(found: Found) -> Iterator[str]:

@@ -55,6 +55,12 @@ def found_rows(
         connection().register("rows", rows)
         connection().execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM rows")
     connection().execute(
+        "CREATE OR REPLACE TABLE totals AS"
+        " SELECT 'dataset' AS level, dataset AS unit, count(*) AS documents,"
+        " sum(text_bytes) AS text_bytes FROM documents GROUP BY dataset UNION ALL"
+        " SELECT 'object', uri, count(*), sum(text_bytes) FROM documents GROUP BY uri"
+    )
+    connection().execute(
         "CREATE OR REPLACE TABLE shared_texts AS SELECT digest_high, digest_low FROM documents"
         " GROUP BY ALL HAVING count(*) > 1 UNION SELECT a_digest_high, a_digest_low FROM verified"
         " UNION SELECT b_digest_high, b_digest_low FROM verified"

@@ -1,0 +1,318 @@
+"""A scan that changes little: which texts it can make a difference to, so that only these are
+resolved again.
+
+What is kept for a text depends on the texts of its group alone: those that band keys connect it
+with, directly or through others. A scan touches the groups of texts that came, left or moved, and
+of texts that have a key of one that came. Which those are, the groups of the last results and the
+indexes of keys tell; everything else stays as the last results have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from greendata.catalog.queries import (
+    Pending,
+    create_table,
+    create_view,
+    create_views,
+    documents_query,
+    hex_digest,
+)
+from greendata.dedup.keyindex import find_keys, write_index
+from greendata.dedup.lsh import BandBatch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+    from numpy.typing import NDArray
+
+    from greendata.catalog.commits import Snapshot
+    from greendata.catalog.tables import Catalog
+
+MOST_SHARE = 0.2
+"""Share of all documents that are looked at again before everything is."""
+
+_BAND_ROWS = 65_536
+_BAND_COLUMNS = ["digest_high", "digest_low", "tokens", "band_keys"]
+
+
+def index_keys(catalog: Catalog, files: list[str], workers: int) -> dict[str, Path]:
+    """The index of keys of each file of fingerprints, made where there is none yet."""
+    indexes = {file: _index_path(catalog, file) for file in files}
+    missing = [file for file, path in indexes.items() if not path.exists()]
+    with ThreadPoolExecutor(min(2, workers)) as pool:  # each holds a block of keys
+        list(pool.map(lambda file: write_index(indexes[file], _all_bands(file)), missing))
+    return indexes
+
+
+def keep_indexes(catalog: Catalog, workers: int) -> None:
+    """Make the indexes that the catalog's next scan will ask, and remove those of dropped files."""
+    files = catalog.files("documents", catalog.snapshot().scan_ids)
+    index_keys(catalog, files, workers)
+    kept = {_index_path(catalog, file).name for file in files}
+    folder = catalog.place.folder / "keys"
+    for path in folder.iterdir() if folder.exists() else ():
+        if path.suffix == ".keys" and path.name not in kept:
+            path.unlink(missing_ok=True)
+
+
+def existing_indexes(catalog: Catalog, files: list[str]) -> dict[str, Path] | None:
+    """The index of keys of each file of fingerprints; None where one is missing."""
+    indexes = {file: _index_path(catalog, file) for file in files}
+    return indexes if all(path.exists() for path in indexes.values()) else None
+
+
+def _index_path(catalog: Catalog, file: str) -> Path:
+    return catalog.place.folder / "keys" / f"{Path(file).stem}.keys"
+
+
+def _all_bands(file: str) -> Iterator[BandBatch]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as stream:
+        for batch in stream.iter_batches(_BAND_ROWS, columns=_BAND_COLUMNS, use_threads=False):
+            yield band_batch(batch)
+
+
+def band_batch(batch: pa.RecordBatch) -> BandBatch:
+    """Rows of the columns ``digest_high, digest_low, tokens, band_keys``."""
+    keys = batch["band_keys"].flatten().to_numpy().view(np.uint64)
+    digests = np.stack([batch["digest_high"].to_numpy(), batch["digest_low"].to_numpy()], axis=1)
+    return BandBatch(
+        digests=digests.view(np.uint64),
+        keys=keys.reshape(batch.num_rows, -1),
+        usable=batch["tokens"].to_numpy() > 0,
+    )
+
+
+def narrow(
+    connection: DuckDBPyConnection,
+    catalog: Catalog,
+    base: Snapshot,
+    pending: Pending,
+    *,
+    threshold: float,
+    workers: int,
+) -> bool:
+    """Views of the pending scan, their ``documents`` only those of texts that it touches.
+
+    Leaves the tables ``settled_rows`` (these texts), ``chosen_rows`` (where their fingerprints are)
+    and ``documents_before, verified_before, shared_before`` (as the last results saw them).
+
+    Returns:
+        False where it touches so much that all may as well be resolved; the views are whole then.
+    """
+    create_views(connection, catalog, base)
+    _load_before(connection)
+    create_views(connection, catalog, base, pending)
+    _load_seeds(connection, pending)
+    ((documents,),) = connection.execute(
+        "SELECT coalesce(sum(documents), 0) FROM objects WHERE status = 'read'"
+    ).fetchall()
+    most = MOST_SHARE * int(documents)
+    if _count(connection, "settled_rows") > most:
+        return False
+    files = catalog.files("documents", base.scan_ids)
+    indexes = index_keys(catalog, files, workers)
+    if not _add_digests(connection, _neighbours(list(indexes.values()), pending), most):
+        return False
+    connection.execute(_ADD_GROUPS)
+    if _count(connection, "settled_rows") > most:
+        return False
+    connection.execute(_CHOSEN)
+    connection.execute(_DOCUMENTS_BEFORE)
+    connection.execute(_VERIFIED_BEFORE, {"threshold": threshold})
+    connection.execute(_SHARED_BEFORE)
+    create_view(connection, "documents", documents_query("chosen_rows"))
+    return True
+
+
+def _count(connection: DuckDBPyConnection, table: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+
+
+def _load_before(connection: DuckDBPyConnection) -> None:
+    """Objects as the last results saw them, and texts of pairs that could not be read then."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE objects_before AS"
+        " SELECT store_id, uri, dataset, object_id, documents_scan_id FROM objects"
+        " WHERE status = 'read'"
+    )
+    connection.execute(_UNREAD)
+
+
+# Pairs without a Jaccard whose texts both are in objects, not in an index alone.
+_UNREAD = """
+CREATE OR REPLACE TEMP TABLE unread_pairs AS
+    SELECT DISTINCT a_digest_high, a_digest_low, b_digest_high, b_digest_low
+    FROM pairs p WHERE jaccard IS NULL;
+DELETE FROM unread_pairs p WHERE EXISTS (
+    SELECT 1 FROM pairs k WHERE k.jaccard IS NOT NULL
+    AND k.a_digest_high = p.a_digest_high AND k.a_digest_low = p.a_digest_low
+    AND k.b_digest_high = p.b_digest_high AND k.b_digest_low = p.b_digest_low);
+CREATE OR REPLACE TEMP TABLE unread_texts AS
+    SELECT a_digest_high AS digest_high, a_digest_low AS digest_low FROM unread_pairs
+    UNION SELECT b_digest_high, b_digest_low FROM unread_pairs;
+"""
+
+
+def _load_seeds(connection: DuckDBPyConnection, pending: Pending) -> None:
+    """Table ``settled_rows``: texts of objects that changed, came or left."""
+    create_table(connection, "changed", pending.objects.select(["store_id", "uri"]))
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE settled_rows AS"
+        " SELECT DISTINCT digest_high, digest_low FROM documents_rows d SEMI JOIN ("
+        "   SELECT object_id, documents_scan_id AS scan_id FROM objects_before"
+        "   SEMI JOIN changed USING (store_id, uri)"
+        "   UNION SELECT object_id, documents_scan_id FROM objects"
+        "   SEMI JOIN changed USING (store_id, uri) WHERE status = 'read'"
+        " ) o USING (object_id, scan_id)"
+    )
+    if _count(connection, "unread_texts"):
+        connection.execute(_ADD_UNREAD)
+
+
+_ADD_UNREAD = """
+CREATE OR REPLACE TEMP TABLE readable_texts AS
+    SELECT DISTINCT digest_high, digest_low
+    FROM (SELECT * FROM documents_rows SEMI JOIN unread_texts USING (digest_high, digest_low)) d
+    SEMI JOIN (SELECT * FROM objects WHERE status = 'read' AND format <> 'index') o
+    ON d.object_id = o.object_id AND d.scan_id = o.documents_scan_id;
+INSERT INTO settled_rows
+    SELECT digest_high, digest_low FROM (
+        SELECT a_digest_high AS digest_high, a_digest_low AS digest_low FROM unread_pairs p
+        SEMI JOIN readable_texts r ON r.digest_high = b_digest_high AND r.digest_low = b_digest_low
+        UNION SELECT b_digest_high, b_digest_low FROM unread_pairs p
+        SEMI JOIN readable_texts r ON r.digest_high = a_digest_high AND r.digest_low = a_digest_low
+    ) SEMI JOIN readable_texts USING (digest_high, digest_low)
+    ANTI JOIN settled_rows USING (digest_high, digest_low);
+"""
+
+
+def _neighbours(indexes: list[Path], pending: Pending) -> Iterator[NDArray[np.uint64]]:
+    """Digests of texts that have a band key of a text that came."""
+    keys = [
+        batch.keys[batch.usable].ravel()
+        for file in pending.document_files
+        for batch in _all_bands(file)
+    ]
+    asked = np.unique(np.concatenate([np.empty(0, np.uint64), *keys]))
+    for path in indexes:
+        for found in find_keys(path, asked):
+            yield found.digests
+
+
+def _add_digests(
+    connection: DuckDBPyConnection, digests: Iterator[NDArray[np.uint64]], most: float
+) -> bool:
+    """Add texts to ``settled_rows``; False when there are more of them than ``most``."""
+    import pyarrow as pa
+
+    held = np.empty((0, 2), np.uint64)
+    for part in digests:
+        held = _unique_rows(np.concatenate([held, part]))
+        if len(held) > most:
+            return False
+    columns = held.view(np.int64)
+    create_table(
+        connection,
+        "neighbours",
+        pa.table({"digest_high": columns[:, 0].copy(), "digest_low": columns[:, 1].copy()}),
+    )
+    connection.execute(
+        "INSERT INTO settled_rows SELECT * FROM neighbours"
+        " ANTI JOIN settled_rows USING (digest_high, digest_low)"
+    )
+    return True
+
+
+def _unique_rows(digests: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    order = np.lexsort((digests[:, 1], digests[:, 0]))
+    digests = digests[order]
+    is_first = np.ones(len(digests), np.bool_)
+    is_first[1:] = (digests[1:] != digests[:-1]).any(axis=1)
+    return digests[is_first]
+
+
+_ADD_GROUPS = """
+CREATE OR REPLACE TEMP TABLE touched_groups AS
+    SELECT DISTINCT text_group FROM groups SEMI JOIN settled_rows USING (digest_high, digest_low);
+INSERT INTO settled_rows
+    SELECT DISTINCT digest_high, digest_low FROM groups SEMI JOIN touched_groups USING (text_group)
+    ANTI JOIN settled_rows USING (digest_high, digest_low);
+"""
+
+_CHOSEN = """
+CREATE OR REPLACE TEMP TABLE chosen_rows AS
+    SELECT object_id, scan_id, row, row_group, digest_high, digest_low, text_bytes, tokens,
+        filename, file_row_number
+    FROM documents_rows SEMI JOIN settled_rows USING (digest_high, digest_low)
+"""
+
+_DOCUMENTS_BEFORE = """
+CREATE OR REPLACE TEMP TABLE documents_before AS
+    SELECT digest_high, digest_low, uri, dataset, text_bytes
+    FROM chosen_rows d JOIN objects_before o
+    ON d.object_id = o.object_id AND d.scan_id = o.documents_scan_id
+"""
+
+_VERIFIED_BEFORE = """
+CREATE OR REPLACE TEMP TABLE verified_before AS
+    SELECT a_digest_high, a_digest_low, b_digest_high, b_digest_low FROM pairs_rows
+    SEMI JOIN settled_rows s ON s.digest_high = a_digest_high AND s.digest_low = a_digest_low
+    WHERE jaccard >= $threshold
+"""
+
+_SHARED_BEFORE = """
+CREATE OR REPLACE TEMP TABLE shared_before AS
+    SELECT digest_high, digest_low FROM documents_before GROUP BY ALL HAVING count(*) > 1
+    UNION SELECT a_digest_high, a_digest_low FROM verified_before
+    UNION SELECT b_digest_high, b_digest_low FROM verified_before
+"""
+
+
+def read_chosen_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
+    """Band keys of each text in ``settled_rows`` that is there, read from its row groups only."""
+    import pyarrow.parquet as pq
+
+    places = connection.execute(
+        "SELECT filename, file_row_number FROM chosen_rows d SEMI JOIN ("
+        " SELECT object_id, documents_scan_id AS scan_id FROM objects WHERE status = 'read'"
+        ") o USING (object_id, scan_id) WHERE tokens > 0 QUALIFY row_number() OVER ("
+        " PARTITION BY digest_high, digest_low ORDER BY filename, file_row_number) = 1"
+        " ORDER BY ALL"
+    ).fetchnumpy()
+    names, rows = np.asarray(places["filename"]), np.asarray(places["file_row_number"], np.int64)
+    for name in np.unique(names) if len(names) else ():
+        chosen = rows[names == name]
+        with pq.ParquetFile(name) as file:
+            start = 0
+            for group in range(file.metadata.num_row_groups):
+                stop = start + file.metadata.row_group(group).num_rows
+                lo, hi = np.searchsorted(chosen, [start, stop])
+                if lo < hi:
+                    table = file.read_row_group(group, columns=_BAND_COLUMNS, use_threads=False)
+                    (batch,) = table.combine_chunks().to_batches()
+                    yield band_batch(batch.take(chosen[lo:hi] - start))
+                start = stop
+
+
+def show_all_duplicates(connection: DuckDBPyConnection) -> str:
+    """A view of all duplicates as they are after ``resolve``, of a scan that was narrowed."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE settled_digests AS"
+        f" SELECT {hex_digest('s')} AS document_digest FROM settled_rows s"
+    )
+    create_view(
+        connection,
+        "duplicates_now",
+        "SELECT * FROM duplicates ANTI JOIN settled_digests USING (document_digest)"
+        " UNION ALL BY NAME SELECT * FROM duplicate_rows",
+    )
+    return "duplicates_now"
