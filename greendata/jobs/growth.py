@@ -9,6 +9,8 @@ indexes of keys tell; everything else stays as the last results have it.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +41,7 @@ MOST_SHARE = 0.2
 """Share of all documents that are looked at again before everything is."""
 
 _BAND_ROWS = 65_536
+_ABANDONED_SECONDS = 86_400.0
 _BAND_COLUMNS = ["digest_high", "digest_low", "tokens", "band_keys"]
 
 
@@ -52,14 +55,19 @@ def index_keys(catalog: Catalog, files: list[str], workers: int) -> dict[str, Pa
 
 
 def keep_indexes(catalog: Catalog, workers: int) -> None:
-    """Make the indexes that the catalog's next scan will ask, and remove those of dropped files."""
+    """Make the indexes that the catalog's next scan will ask, and remove those of dropped files.
+
+    A disk that is full now does not matter: the next scan makes what is missing.
+    """
     files = catalog.files("documents", catalog.snapshot().scan_ids)
-    index_keys(catalog, files, workers)
-    kept = {_index_path(catalog, file).name for file in files}
-    folder = catalog.place.folder / "keys"
-    for path in folder.iterdir() if folder.exists() else ():
-        if path.suffix == ".keys" and path.name not in kept:
-            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        index_keys(catalog, files, workers)
+        kept = {_index_path(catalog, file).name for file in files}
+        long_ago = time.time() - _ABANDONED_SECONDS
+        for path in (catalog.place.folder / "keys").iterdir():
+            is_partial = path.suffix != ".keys"
+            if path.name not in kept and (not is_partial or path.stat().st_mtime < long_ago):
+                path.unlink(missing_ok=True)
 
 
 def existing_indexes(catalog: Catalog, files: list[str]) -> dict[str, Path] | None:
@@ -120,7 +128,13 @@ def narrow(
         return False
     files = catalog.files("documents", base.scan_ids)
     indexes = index_keys(catalog, files, workers)
-    if not _add_digests(connection, _neighbours(list(indexes.values()), pending), most):
+    neighbours = _neighbours(list(indexes.values()), pending)
+    try:
+        if not _add_digests(connection, neighbours, most):
+            return False
+    except (FileNotFoundError, ValueError):  # removed meanwhile, or damaged: made again later
+        for path in indexes.values():
+            path.unlink(missing_ok=True)
         return False
     connection.execute(_ADD_GROUPS)
     if _count(connection, "settled_rows") > most:

@@ -20,7 +20,6 @@ from greendata.errors import CommitConflictError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from greendata.catalog.commits import Snapshot
     from greendata.catalog.tables import Catalog
 
 MOST_SCANS = 32
@@ -42,13 +41,15 @@ _QUERIES = {
     " SEMI JOIN documents b ON b.digest_high = b_digest_high AND b.digest_low = b_digest_low"
     " ORDER BY ALL",
     "duplicates": "SELECT {columns} FROM duplicates ORDER BY document_uri, document_row",
+    "groups": "SELECT {columns} FROM groups SEMI JOIN documents USING (digest_high, digest_low)"
+    " ORDER BY text_group, digest_high, digest_low",
     "overlaps": 'SELECT {columns} FROM "overlaps" ORDER BY level, a, b',
 }
 
 
-def is_worthwhile(connection: DuckDBPyConnection, snapshot: Snapshot) -> bool:
-    """Whether there are many scans, or many rows that nothing shows."""
-    if len(snapshot.scans) > MOST_SCANS:
+def is_worthwhile(connection: DuckDBPyConnection, scans: int) -> bool:
+    """Whether there are many scans, or many rows that nothing shows: of a catalog's views."""
+    if scans > MOST_SCANS:
         return True
     query = (
         "SELECT (SELECT count(*) FROM documents_rows),"
@@ -62,7 +63,7 @@ def is_worthwhile(connection: DuckDBPyConnection, snapshot: Snapshot) -> bool:
 def compact(
     connection: DuckDBPyConnection, catalog: Catalog, folder: Path, *, now: datetime
 ) -> bool:
-    """Write the catalog's scans as one, if it is worthwhile and nobody else is at work.
+    """Write the catalog's scans as one, if nobody else is at work.
 
     Args:
         connection: of this moment's use; its views are made anew.
@@ -75,8 +76,6 @@ def compact(
     if base.last is None or catalog.has_others_at_work(folder.name):
         return False
     create_views(connection, catalog, base)
-    if not is_worthwhile(connection, base):
-        return False
     scan_id = new_id(now)
     results_id = f"{scan_id}.0"
     for name in _QUERIES:

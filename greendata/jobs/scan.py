@@ -36,7 +36,7 @@ from greendata.jobs.changes import (
 from greendata.jobs.estimate import check_cost, cost_of, split_by_tier
 from greendata.jobs.growth import keep_indexes, narrow, show_all_duplicates
 from greendata.jobs.guards import find_alarms
-from greendata.jobs.housekeeping import compact
+from greendata.jobs.housekeeping import compact, is_worthwhile
 from greendata.jobs.reading import MAX_CRASHES, ShardsReader
 from greendata.jobs.refresh import refresh_objects
 from greendata.jobs.request import ScanRequest, fingerprint_parameters
@@ -278,10 +278,15 @@ class Scanning:
                     self.progress.message("Another scan was committed meanwhile; joining it.")
                     self._rebase()
                     continue
+                needs_compaction = not self.request.starts_over and is_worthwhile(
+                    connection, len(self.base.scans) + 1
+                )
             self.catalog.drop_results_before(results_id)
             if self.request.starts_over:
                 self.catalog.drop_forgotten_scans(self.scan_id)
-            self._tidy_up(staging)
+            if needs_compaction:
+                self._compact(staging)
+            keep_indexes(self.catalog, self.request.worker_count)
             return summary
         raise CommitConflictError(
             f"catalog {self.catalog.name}: other scans were committed {_COMMIT_ATTEMPTS} times"
@@ -289,11 +294,10 @@ class Scanning:
             hint="Run the scan again; nothing will be read twice.",
         )
 
-    def _tidy_up(self, staging: Staging) -> None:
+    def _compact(self, staging: Staging) -> None:
         with self._connect(staging) as connection:
             if compact(connection, self.catalog, staging.folder, now=self.now):
                 self.progress.message("The catalog was compacted.")
-        keep_indexes(self.catalog, self.request.worker_count)
 
     def _rebase(self) -> None:
         """Start from what another scan committed, if this one's work still fits it.

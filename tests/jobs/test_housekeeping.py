@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
 from greendata.catalog.places import LocalPlace
 from greendata.catalog.tables import Catalog
-from greendata.jobs import housekeeping
+from greendata.jobs import growth, housekeeping
 from tests.jobs.made_scans import query, run_scan, text, variant, write_lines
 
 VIEWS = {
@@ -63,7 +64,11 @@ def test_many_scans_become_one_that_shows_the_same(
     assert shown(world / "c")["documents"] == expected["documents"]
 
 
-def test_nothing_is_read_again_after_it(world: Path) -> None:
+@pytest.mark.parametrize("most_share", [-1, math.inf])
+def test_nothing_is_read_again_after_it(
+    world: Path, most_share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growth, "MOST_SHARE", most_share)
     for number in range(4):
         grow(world, number)
     again = run_scan(world / "data", catalog=world / "c")

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greendata.dedup import keyindex
+from greendata.dedup.keyindex import find_keys, write_index
+from greendata.dedup.lsh import BandBatch
+
+# Few different keys, close together and far apart, so that buckets and checks are shared.
+KEY = st.one_of(
+    st.integers(0, 5),
+    st.integers(0, 3).map(lambda n: n << 62),
+    st.integers(0, 3).map(lambda n: (1 << 63) + n),
+    st.integers(0, 2**64 - 1),
+)
+ROWS = st.lists(st.tuples(st.lists(KEY, min_size=3, max_size=3), st.booleans()), max_size=30)
+
+
+def batches(rows: list[tuple[list[int], bool]], size: int) -> Iterator[BandBatch]:
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        numbers = np.arange(start, start + len(part), dtype=np.uint64)
+        yield BandBatch(
+            digests=np.stack([numbers, numbers + np.uint64(1000)], axis=1),
+            keys=np.array([keys for keys, _ in part], np.uint64),
+            usable=np.array([usable for _, usable in part], np.bool_),
+        )
+
+
+def found(path: Path, asked: list[int]) -> set[tuple[int, int]]:
+    """(key, row) of all postings."""
+    keys = np.array(sorted(set(asked)), np.uint64)
+    return {
+        (int(keys[place]), int(digest[0]))
+        for part in find_keys(path, keys)
+        for place, digest in zip(part.asked, part.digests, strict=True)
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(ROWS, st.lists(KEY, max_size=20), st.integers(1, 10), st.integers(1, 12))
+def test_every_document_with_a_key_is_found(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[list[int], bool]],
+    asked: list[int],
+    size: int,
+    block: int,
+) -> None:
+    path = tmp_path_factory.mktemp("index") / "x.keys"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyindex, "BLOCK_ROWS", block)
+        patch.setattr(keyindex, "_FOUND_ROWS", 2)
+        write_index(path, batches(rows, size))
+        got = found(path, asked)
+    wanted = {
+        (key, row)
+        for row, (keys, usable) in enumerate(rows)
+        for key in keys
+        if usable and key in asked
+    }
+    assert wanted <= got
+    # Others only where all bits of a key that are kept are equal.
+    assert all(any(key >> 28 == other >> 28 for other in rows[row][0]) for key, row in got - wanted)
+
+
+def test_an_index_that_is_cut_short_or_none_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.keys"
+    write_index(path, batches([([1, 2, 3], True)] * 20, 7))
+    whole = path.read_bytes()
+    for content in (b"", b"{}", whole[:100], whole[-90:], whole[:-1]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError):  # noqa: PT011 - of several modules
+            found(path, [1])
+
+
+def test_nothing_is_left_behind_when_it_fails(tmp_path: Path) -> None:
+    def failing() -> Iterator[BandBatch]:
+        yield from batches([([1, 2, 3], True)], 1)
+        raise OSError("no more")
+
+    with pytest.raises(OSError, match="no more"):
+        write_index(tmp_path / "x.keys", failing())
+    assert list(tmp_path.iterdir()) == []
