@@ -45,9 +45,9 @@ _ABANDONED_SECONDS = 86_400.0
 _BAND_COLUMNS = ["digest_high", "digest_low", "tokens", "band_keys"]
 
 
-def index_keys(catalog: Catalog, files: list[str], workers: int) -> dict[str, Path]:
+def index_keys(files: list[str], workers: int) -> dict[str, Path]:
     """The index of keys of each file of fingerprints, made where there is none yet."""
-    indexes = {file: _index_path(catalog, file) for file in files}
+    indexes = {file: _index_path(file) for file in files}
     missing = [file for file, path in indexes.items() if not path.exists()]
     with ThreadPoolExecutor(min(2, workers)) as pool:  # each holds a block of keys
         list(pool.map(lambda file: write_index(indexes[file], _all_bands(file)), missing))
@@ -61,8 +61,8 @@ def keep_indexes(catalog: Catalog, workers: int) -> None:
     """
     files = catalog.files("documents", catalog.snapshot().scan_ids)
     with contextlib.suppress(OSError):
-        index_keys(catalog, files, workers)
-        kept = {_index_path(catalog, file).name for file in files}
+        index_keys(files, workers)
+        kept = {_index_path(file).name for file in files}
         long_ago = time.time() - _ABANDONED_SECONDS
         for path in (catalog.place.folder / "keys").iterdir():
             is_partial = path.suffix != ".keys"
@@ -70,14 +70,16 @@ def keep_indexes(catalog: Catalog, workers: int) -> None:
                 path.unlink(missing_ok=True)
 
 
-def existing_indexes(catalog: Catalog, files: list[str]) -> dict[str, Path] | None:
+def existing_indexes(files: list[str]) -> dict[str, Path] | None:
     """The index of keys of each file of fingerprints; None where one is missing."""
-    indexes = {file: _index_path(catalog, file) for file in files}
+    indexes = {file: _index_path(file) for file in files}
     return indexes if all(path.exists() for path in indexes.values()) else None
 
 
-def _index_path(catalog: Catalog, file: str) -> Path:
-    return catalog.place.folder / "keys" / f"{Path(file).stem}.keys"
+def _index_path(file: str) -> Path:
+    """Beside the tables: a file is ``tables/documents/scan_id=ID/NAME.parquet`` of a catalog."""
+    path = Path(file)
+    return path.parents[3] / "keys" / f"{path.stem}.keys"
 
 
 def _all_bands(file: str) -> Iterator[BandBatch]:
@@ -127,7 +129,7 @@ def narrow(
     if _count(connection, "settled_rows") > most:
         return False
     files = catalog.files("documents", base.scan_ids)
-    indexes = index_keys(catalog, files, workers)
+    indexes = index_keys(files, workers)
     neighbours = _neighbours(list(indexes.values()), pending)
     try:
         if not _add_digests(connection, neighbours, most):

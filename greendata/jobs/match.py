@@ -17,8 +17,10 @@ import pyarrow as pa
 from greendata.catalog.queries import create_table
 from greendata.config import StoreSettings
 from greendata.dedup.fingerprint import Fingerprinter
+from greendata.dedup.keyindex import find_keys
 from greendata.dedup.verify import Comparisons, Verifier, open_spill
 from greendata.errors import LimitExceededError
+from greendata.jobs.growth import existing_indexes
 from greendata.jobs.request import asked_threshold
 from greendata.jobs.rereading import TextReader, known_objects
 from greendata.jobs.resolve import load_copies, read_bands
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
 DEFAULT_MAX_CANDIDATES = 50
 _FILTER_BITS_PER_KEY = 64
 _MIN_FILTER_BITS = 1 << 16
+
+
+_Keys = tuple["NDArray[np.uint64]", "NDArray[np.uint64]"]
+"""Band keys, and beside each a digest [n, 2] of a text that may have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +115,6 @@ def match(request: MatchRequest, *, progress: Progress) -> Matches:
         threshold = asked_threshold(parameters, request.threshold)
         asked = _read_documents(request, parameters, progress)
         progress.stage("looking for candidates")
-        load_copies(connection)
         _load_candidates(connection, asked, request)
         progress.stage("verifying")
         return _verified(connection, asked, request, parameters, threshold, progress)
@@ -251,9 +256,7 @@ def _load_candidates(connection: DuckDBPyConnection, asked: _Asked, request: Mat
 
 def _load_nominated(connection: DuckDBPyConnection, asked: _Asked) -> None:
     """``asked_keys(key, number)`` and ``nominated(key, digests)``: the catalog's texts that have
-    one of these keys; a bitmap keeps nearly all others out of DuckDB."""
-    from greendata.dedup.kernel.nominate import mark_keys, repeated_keys
-
+    one of these keys."""
     tokens = np.concatenate([np.empty(0, np.int64), *asked.tokens])
     with_tokens = np.flatnonzero(tokens > 0)
     keys = asked.key_array()[with_tokens]
@@ -263,33 +266,54 @@ def _load_nominated(connection: DuckDBPyConnection, asked: _Asked) -> None:
         "asked_keys",
         _table({"key": keys.ravel().view(np.int64), "number": np.repeat(with_tokens, bands)}),
     )
-    exponent = int(math.log2(max(_MIN_FILTER_BITS, keys.size * _FILTER_BITS_PER_KEY)))
-    shift = np.uint64(64 - exponent)
-    once, twice = (np.zeros(1 << (exponent - 6), np.uint64) for _ in range(2))
-    for _ in range(2):  # seen twice: marked
-        mark_keys(keys.ravel(), once, twice, shift)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE nominated(key BIGINT, digest_high BIGINT, digest_low BIGINT)"
     )
     if not keys.size:
         return
+    files = connection.execute("SELECT DISTINCT filename FROM documents_rows").fetchall()
+    indexes = existing_indexes([name for (name,) in files])
+    try:
+        parts = None if indexes is None else list(_look_up(indexes, keys))
+    except (FileNotFoundError, ValueError):  # removed meanwhile, or damaged
+        parts = None
+    for part, digests in _read_keys(connection, keys) if parts is None else parts:
+        columns = digests.view(np.int64)
+        rows = {
+            "key": part.view(np.int64),
+            "digest_high": columns[:, 0],
+            "digest_low": columns[:, 1],
+        }
+        connection.register("arrow_rows", _table(rows))
+        connection.execute(
+            "INSERT INTO nominated SELECT r.* FROM arrow_rows r SEMI JOIN asked_keys USING (key)"
+        )
+        connection.unregister("arrow_rows")
+
+
+def _look_up(indexes: dict[str, Path], keys: NDArray[np.uint64]) -> Iterator[_Keys]:
+    asked = np.unique(keys)
+    for path in indexes.values():
+        for found in find_keys(path, asked):
+            yield asked[found.asked], found.digests
+
+
+def _read_keys(connection: DuckDBPyConnection, keys: NDArray[np.uint64]) -> Iterator[_Keys]:
+    """Without indexes: all keys are read; a bitmap keeps nearly all others out of DuckDB."""
+    from greendata.dedup.kernel.nominate import mark_keys, repeated_keys
+
+    exponent = int(math.log2(max(_MIN_FILTER_BITS, keys.size * _FILTER_BITS_PER_KEY)))
+    shift = np.uint64(64 - exponent)
+    once, twice = (np.zeros(1 << (exponent - 6), np.uint64) for _ in range(2))
+    for _ in range(2):  # seen twice: marked
+        mark_keys(keys.ravel(), once, twice, shift)
+    load_copies(connection)
     for batch in read_bands(connection):
         documents = np.empty(batch.keys.size, np.int64)
         selected = np.empty(batch.keys.size, np.uint64)
         found = repeated_keys(batch.keys, batch.usable, twice, shift, documents, selected)
         if found:
-            digests = batch.digests[documents[:found]].view(np.int64)
-            rows = {
-                "key": selected[:found].view(np.int64),
-                "digest_high": digests[:, 0],
-                "digest_low": digests[:, 1],
-            }
-            connection.register("arrow_rows", _table(rows))
-            connection.execute(
-                "INSERT INTO nominated SELECT r.* FROM arrow_rows r"
-                " SEMI JOIN asked_keys USING (key)"
-            )
-            connection.unregister("arrow_rows")
+            yield selected[:found], batch.digests[documents[:found]]
 
 
 def _verified(

@@ -49,6 +49,16 @@ def test_known_documents_name_their_partner(world: Path) -> None:
     assert matches.matches[1].jaccard == pytest.approx(jaccard(near, text(2)))
 
 
+@pytest.mark.parametrize("harm", ["none", "removed", "damaged"])
+def test_matches_are_found_with_and_without_the_index_of_keys(world: Path, harm: str) -> None:
+    for index in (world / "c" / "keys").iterdir():
+        if harm == "removed":
+            index.unlink()
+        elif harm == "damaged":
+            index.write_bytes(index.read_bytes()[:-50])
+    assert found(asked(world, variant(text(2), 3))) == [(0, "near", "a.jsonl", 1)]
+
+
 def test_the_most_similar_partner_is_named(world: Path) -> None:
     base = variant(text(5), 9)  # is in c.jsonl; text(5) itself in b.parquet
     matches = asked(world, variant(base, 10))
