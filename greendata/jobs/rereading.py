@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from greendata.stores.base import Store
 
 _ROWS_A_TASK = 16_384
-"""Documents of one object that one thread reads in a go."""
+"""Documents of one object that one thread reads in a go, and what else is in their row groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,9 @@ def _known_object(row: dict[str, Any]) -> KnownObject:
 
 
 class TextReader:
-    """Reads the texts of candidate ranks, each object once a call, on threads.
+    """Reads the texts of candidate ranks, on threads.
+
+    In one call a row group is read once, and an object that has none is, too.
 
     Args:
         orders, rows, row_groups: int64, where the document of each rank is: its object's place in
@@ -106,15 +108,23 @@ class TextReader:
     def _tasks(self, ranks: NDArray[np.int64]) -> Iterator[_Task]:
         order = ranks[np.lexsort((self._rows[ranks], self._orders[ranks]))]
         cuts = np.flatnonzero(np.diff(self._orders[order])) + 1
-        for chosen in np.split(order, cuts):
-            for start in range(0, len(chosen), _ROWS_A_TASK):
-                part = chosen[start : start + _ROWS_A_TASK]
+        for chosen in np.split(order, cuts) if len(order) else ():
+            for part in self._parts(chosen):
                 yield _Task(
                     known=self._objects[int(self._orders[part[0]])],
                     ranks=part,
                     rows=self._rows[part],
                     row_groups=self._row_groups[part],
                 )
+
+    def _parts(self, chosen: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Ranks of one object, cut between row groups only."""
+        starts = np.flatnonzero(np.diff(self._row_groups[chosen], prepend=-2))
+        first = 0
+        for stop in [*starts[1:].tolist(), len(chosen)]:
+            if stop - first >= _ROWS_A_TASK or stop == len(chosen):
+                yield chosen[first:stop]
+                first = stop
 
     def _read(self, task: _Task, consume: Consume) -> None:
         known, is_left = task.known, np.ones(len(task.rows), np.bool_)

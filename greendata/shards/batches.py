@@ -50,7 +50,8 @@ def keep_rows(batches: Iterator[TextBatch], rows: Rows) -> Iterator[TextBatch]:
     for batch in batches:
         if not len(batch.rows):
             continue
-        wanted = np.flatnonzero(np.isin(batch.rows, rows))
+        low, high = np.searchsorted(rows, [batch.rows[0], batch.rows[-1] + 1])
+        wanted = np.flatnonzero(np.isin(batch.rows, rows[low:high]))
         if len(wanted):
             yield TextBatch(
                 texts=batch.texts.take(pa.array(wanted)),
