@@ -1,6 +1,6 @@
 """A file that tells which documents have a band key, without reading all keys.
 
-It stands beside one immutable file of fingerprints and can always be made again from it::
+It stands beside immutable files of fingerprints and can always be made again from them::
 
     for each block of rows, each array padded to 64 bytes:
         offsets  uint32 [2**bits + 1]   where the postings of each bucket begin
@@ -30,7 +30,7 @@ from greendata.dedup.lsh import BandBatch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK_ROWS = 1 << 18
+BLOCK_ROWS = 1 << 19
 _ALIGNMENT = 64
 _BUCKET_POSTINGS = 8
 _MIN_BITS, _MAX_BITS = 4, 24
@@ -59,7 +59,7 @@ def write_index(path: Path, batches: Iterator[BandBatch]) -> None:
                 arrays, header = _postings(block)
                 blocks.append(header)
                 for array in arrays:
-                    stream.write(array.tobytes())
+                    stream.write(array.data)
                     stream.write(b"\0" * _padding(array.nbytes))
             described = json.dumps({"blocks": blocks}).encode() + b"\n"
             stream.write(described)
@@ -73,39 +73,37 @@ def _padding(size: int) -> int:
     return -size % _ALIGNMENT
 
 
-def _blocks(batches: Iterator[BandBatch]) -> Iterator[BandBatch]:
+def _blocks(batches: Iterator[BandBatch]) -> Iterator[list[BandBatch]]:
     held: list[BandBatch] = []
     count = 0
     for batch in batches:
         held.append(batch)
         count += len(batch.usable)
         if count >= BLOCK_ROWS:
-            yield _joined(held)
+            yield held
             held, count = [], 0
     if count:
-        yield _joined(held)
+        yield held
 
 
-def _joined(batches: list[BandBatch]) -> BandBatch:
-    return BandBatch(
-        digests=np.concatenate([batch.digests for batch in batches]),
-        keys=np.concatenate([batch.keys for batch in batches]),
-        usable=np.concatenate([batch.usable for batch in batches]),
-    )
-
-
-def _postings(block: BandBatch) -> tuple[list[NDArray[Any]], dict[str, int]]:
+def _postings(block: list[BandBatch]) -> tuple[list[NDArray[Any]], dict[str, int]]:
     from greendata.dedup.kernel.postings import count_postings, fill_postings
 
-    size = int(block.usable.sum()) * block.keys.shape[1]
+    size = sum(int(batch.usable.sum()) * batch.keys.shape[1] for batch in block)
     wanted = math.ceil(math.log2(max(1, size / _BUCKET_POSTINGS)))
     bits = min(_MAX_BITS, max(_MIN_BITS, wanted))
-    offsets = np.zeros((1 << bits) + 1, np.uint32)
-    count_postings(block.keys, block.usable, bits, offsets)
+    heads = np.zeros((1 << bits) + 1, np.uint32)
+    for batch in block:
+        count_postings(batch.keys, batch.usable, bits, heads)
+    offsets = np.cumsum(heads, dtype=np.uint32)
     checks, rows = np.empty(size, np.uint32), np.empty(size, np.uint32)
-    fill_postings(block.keys, block.usable, bits, offsets[:-1].copy(), checks, rows)
-    header = {"rows": len(block.usable), "bits": bits, "postings": size}
-    return [offsets, checks, rows, block.digests], header
+    heads[:], first = offsets, 0
+    for batch in block:
+        fill_postings(batch.keys, batch.usable, bits, first, heads, checks, rows)
+        first += len(batch.usable)
+    header = {"rows": first, "bits": bits, "postings": size}
+    digests = np.concatenate([batch.digests for batch in block])
+    return [offsets, checks, rows, digests], header
 
 
 def find_keys(path: Path, keys: NDArray[np.uint64]) -> Iterator[Postings]:

@@ -9,10 +9,7 @@ indexes of keys tell; everything else stays as the last results have it.
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,17 +17,18 @@ import numpy as np
 
 from greendata.catalog.queries import (
     Pending,
+    create_rows,
     create_table,
     create_view,
     create_views,
     documents_query,
     hex_digest,
 )
-from greendata.dedup.keyindex import find_keys, write_index
+from greendata.dedup.keyindex import find_keys
 from greendata.dedup.lsh import BandBatch
+from greendata.jobs.keyindexes import BAND_COLUMNS, band_batch, index_keys, read_all_bands
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
@@ -40,66 +38,6 @@ if TYPE_CHECKING:
 MOST_SHARE = 0.2
 """Share of all documents that are looked at again before everything is."""
 
-_BAND_ROWS = 65_536
-_ABANDONED_SECONDS = 86_400.0
-_BAND_COLUMNS = ["digest_high", "digest_low", "tokens", "band_keys"]
-
-
-def index_keys(files: list[str], workers: int) -> dict[str, Path]:
-    """The index of keys of each file of fingerprints, made where there is none yet."""
-    indexes = {file: _index_path(file) for file in files}
-    missing = [file for file, path in indexes.items() if not path.exists()]
-    with ThreadPoolExecutor(min(2, workers)) as pool:  # each holds a block of keys
-        list(pool.map(lambda file: write_index(indexes[file], _all_bands(file)), missing))
-    return indexes
-
-
-def keep_indexes(catalog: Catalog, workers: int) -> None:
-    """Make the indexes that the catalog's next scan will ask, and remove those of dropped files.
-
-    A disk that is full now does not matter: the next scan makes what is missing.
-    """
-    files = catalog.files("documents", catalog.snapshot().scan_ids)
-    with contextlib.suppress(OSError):
-        index_keys(files, workers)
-        kept = {_index_path(file).name for file in files}
-        long_ago = time.time() - _ABANDONED_SECONDS
-        for path in (catalog.place.folder / "keys").iterdir():
-            is_partial = path.suffix != ".keys"
-            if path.name not in kept and (not is_partial or path.stat().st_mtime < long_ago):
-                path.unlink(missing_ok=True)
-
-
-def existing_indexes(files: list[str]) -> dict[str, Path] | None:
-    """The index of keys of each file of fingerprints; None where one is missing."""
-    indexes = {file: _index_path(file) for file in files}
-    return indexes if all(path.exists() for path in indexes.values()) else None
-
-
-def _index_path(file: str) -> Path:
-    """Beside the tables: a file is ``tables/documents/scan_id=ID/NAME.parquet`` of a catalog."""
-    path = Path(file)
-    return path.parents[3] / "keys" / f"{path.stem}.keys"
-
-
-def _all_bands(file: str) -> Iterator[BandBatch]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file) as stream:
-        for batch in stream.iter_batches(_BAND_ROWS, columns=_BAND_COLUMNS, use_threads=False):
-            yield band_batch(batch)
-
-
-def band_batch(batch: pa.RecordBatch) -> BandBatch:
-    """Rows of the columns ``digest_high, digest_low, tokens, band_keys``."""
-    keys = batch["band_keys"].flatten().to_numpy().view(np.uint64)
-    digests = np.stack([batch["digest_high"].to_numpy(), batch["digest_low"].to_numpy()], axis=1)
-    return BandBatch(
-        digests=digests.view(np.uint64),
-        keys=keys.reshape(batch.num_rows, -1),
-        usable=batch["tokens"].to_numpy() > 0,
-    )
-
 
 def narrow(
     connection: DuckDBPyConnection,
@@ -108,7 +46,6 @@ def narrow(
     pending: Pending,
     *,
     threshold: float,
-    workers: int,
 ) -> bool:
     """Views of the pending scan, their ``documents`` only those of texts that it touches.
 
@@ -129,13 +66,13 @@ def narrow(
     if _count(connection, "settled_rows") > most:
         return False
     files = catalog.files("documents", base.scan_ids)
-    indexes = index_keys(files, workers)
-    neighbours = _neighbours(list(indexes.values()), pending)
+    indexes = index_keys(files)
+    neighbours = _neighbours(indexes, pending)
     try:
         if not _add_digests(connection, neighbours, most):
             return False
     except (FileNotFoundError, ValueError):  # removed meanwhile, or damaged: made again later
-        for path in indexes.values():
+        for path in indexes:
             path.unlink(missing_ok=True)
         return False
     connection.execute(_ADD_GROUPS)
@@ -181,9 +118,16 @@ CREATE OR REPLACE TEMP TABLE unread_texts AS
 def _load_seeds(connection: DuckDBPyConnection, pending: Pending) -> None:
     """Table ``settled_rows``: texts of objects that changed, came or left."""
     create_table(connection, "changed", pending.objects.select(["store_id", "uri"]))
+    ((known,),) = connection.execute(
+        "SELECT count(*) FROM objects_before SEMI JOIN changed USING (store_id, uri)"
+    ).fetchall()
+    rows = "documents_rows"
+    if not known and pending.document_files:  # all that changed was read by this scan
+        rows = "came_rows"
+        create_rows(connection, "came", list(pending.document_files))
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE settled_rows AS"
-        " SELECT DISTINCT digest_high, digest_low FROM documents_rows d SEMI JOIN ("
+        f" SELECT DISTINCT digest_high, digest_low FROM {rows} d SEMI JOIN ("
         "   SELECT object_id, documents_scan_id AS scan_id FROM objects_before"
         "   SEMI JOIN changed USING (store_id, uri)"
         "   UNION SELECT object_id, documents_scan_id FROM objects"
@@ -214,9 +158,7 @@ INSERT INTO settled_rows
 def _neighbours(indexes: list[Path], pending: Pending) -> Iterator[NDArray[np.uint64]]:
     """Digests of texts that have a band key of a text that came."""
     keys = [
-        batch.keys[batch.usable].ravel()
-        for file in pending.document_files
-        for batch in _all_bands(file)
+        batch.keys[batch.usable].ravel() for batch in read_all_bands(list(pending.document_files))
     ]
     asked = np.unique(np.concatenate([np.empty(0, np.uint64), *keys]))
     for path in indexes:
@@ -313,7 +255,7 @@ def read_chosen_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
                 stop = start + file.metadata.row_group(group).num_rows
                 lo, hi = np.searchsorted(chosen, [start, stop])
                 if lo < hi:
-                    table = file.read_row_group(group, columns=_BAND_COLUMNS, use_threads=False)
+                    table = file.read_row_group(group, columns=BAND_COLUMNS, use_threads=False)
                     (batch,) = table.combine_chunks().to_batches()
                     yield band_batch(batch.take(chosen[lo:hi] - start))
                 start = stop

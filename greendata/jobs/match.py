@@ -20,7 +20,7 @@ from greendata.dedup.fingerprint import Fingerprinter
 from greendata.dedup.keyindex import find_keys
 from greendata.dedup.verify import Comparisons, Verifier, open_spill
 from greendata.errors import LimitExceededError
-from greendata.jobs.growth import existing_indexes
+from greendata.jobs.keyindexes import existing_indexes
 from greendata.jobs.request import asked_threshold
 from greendata.jobs.rereading import TextReader, known_objects
 from greendata.jobs.resolve import load_copies, read_bands
@@ -291,9 +291,9 @@ def _load_nominated(connection: DuckDBPyConnection, asked: _Asked) -> None:
         connection.unregister("arrow_rows")
 
 
-def _look_up(indexes: dict[str, Path], keys: NDArray[np.uint64]) -> Iterator[_Keys]:
+def _look_up(indexes: list[Path], keys: NDArray[np.uint64]) -> Iterator[_Keys]:
     asked = np.unique(keys)
-    for path in indexes.values():
+    for path in indexes:
         for found in find_keys(path, asked):
             yield asked[found.asked], found.digests
 

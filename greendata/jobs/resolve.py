@@ -26,7 +26,8 @@ from greendata.dedup.lsh import (
 )
 from greendata.dedup.overlap import Sources, load_overlaps, update_overlaps
 from greendata.dedup.verify import Comparisons, Verifier, open_spill
-from greendata.jobs.growth import band_batch, read_chosen_bands
+from greendata.jobs.growth import read_chosen_bands
+from greendata.jobs.keyindexes import band_batch
 from greendata.jobs.rereading import TextReader, known_objects
 from greendata.model import KeepOrder
 

@@ -34,9 +34,10 @@ from greendata.jobs.changes import (
     options_key,
 )
 from greendata.jobs.estimate import check_cost, cost_of, split_by_tier
-from greendata.jobs.growth import keep_indexes, narrow, show_all_duplicates
+from greendata.jobs.growth import narrow, show_all_duplicates
 from greendata.jobs.guards import find_alarms
 from greendata.jobs.housekeeping import compact, is_worthwhile
+from greendata.jobs.keyindexes import keep_indexes
 from greendata.jobs.reading import MAX_CRASHES, ShardsReader
 from greendata.jobs.refresh import refresh_objects
 from greendata.jobs.request import ScanRequest, fingerprint_parameters
@@ -286,7 +287,7 @@ class Scanning:
                 self.catalog.drop_forgotten_scans(self.scan_id)
             if needs_compaction:
                 self._compact(staging)
-            keep_indexes(self.catalog, self.request.worker_count)
+            keep_indexes(self.catalog)
             return summary
         raise CommitConflictError(
             f"catalog {self.catalog.name}: other scans were committed {_COMMIT_ATTEMPTS} times"
@@ -331,7 +332,6 @@ class Scanning:
             base,
             pending,
             threshold=self.parameters.threshold,
-            workers=self.request.worker_count,
         )
         if not self.is_narrowed:
             create_views(connection, self.catalog, base, pending)

@@ -7,32 +7,31 @@ from numba import njit, uint32, uint64
 
 
 @njit("void(Array(u8, 2, 'C', readonly=True), b1[::1], i8, u4[::1])", nogil=True, cache=True)
-def count_postings(keys, usable, bits, offsets):
-    """Count the keys of each bucket (their upper ``bits``) into ``offsets``, as running ends.
+def count_postings(keys, usable, bits, counts):
+    """Add the keys of each bucket (their upper ``bits``) to the place after it in ``counts``.
 
     Args:
         keys: uint64 [rows, bands].
-        offsets: result, uint32 [2**bits + 1], zeros.
+        counts: result, uint32 [2**bits + 1].
     """
     shift = uint64(64 - bits)
     for row in range(keys.shape[0]):
         if usable[row]:
             for band in range(keys.shape[1]):
-                offsets[np.int64(keys[row, band] >> shift) + 1] += uint32(1)
-    for bucket in range(1, offsets.shape[0]):
-        offsets[bucket] += offsets[bucket - 1]
+                counts[np.int64(keys[row, band] >> shift) + 1] += uint32(1)
 
 
 @njit(
-    "void(Array(u8, 2, 'C', readonly=True), b1[::1], i8, u4[::1], u4[::1], u4[::1])",
+    "void(Array(u8, 2, 'C', readonly=True), b1[::1], i8, i8, u4[::1], u4[::1], u4[::1])",
     nogil=True,
     cache=True,
 )
-def fill_postings(keys, usable, bits, heads, checks, rows):
+def fill_postings(keys, usable, bits, first, heads, checks, rows):
     """Write each key to its bucket: the 32 bits below the bucket's, and the row it is of.
 
     Args:
-        heads: where each bucket begins; moved to where it ends.
+        first: number of the first row.
+        heads: where each bucket is filled up to; moved on.
         checks, rows: results, uint32 [postings].
     """
     shift = uint64(64 - bits)
@@ -43,7 +42,7 @@ def fill_postings(keys, usable, bits, heads, checks, rows):
                 bucket = np.int64(key >> shift)
                 place = heads[bucket]
                 checks[place] = uint32((key >> (shift - uint64(32))) & uint64(0xFFFFFFFF))
-                rows[place] = uint32(row)
+                rows[place] = uint32(first + row)
                 heads[bucket] = place + uint32(1)
 
 
