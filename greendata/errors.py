@@ -61,6 +61,12 @@ class ObjectNotFoundError(GreendataError, FileNotFoundError):
     exit_code = 22
 
 
+class MissingFactError(GreendataError, LookupError):
+    """The data files do not know a price, a region or a class; it is named and never zero."""
+
+    exit_code = 22
+
+
 class ObjectChangedError(GreendataError):
     """An object is not the one that was planned or listed: its ETag moved."""
 

@@ -33,7 +33,9 @@ class InventoryInputs:
 
     Attributes:
         as_of: ages and idle times are up to this moment.
-        classes: ``provider, storage_class, tier, storage_usd_per_gib_month``.
+        classes: ``provider, storage_class, tier``.
+        rates: prices by ``provider, region, storage_class``, joined as ``rates_join`` says.
+        monthly_cost: SQL of what an object costs a month, over ``i`` and its row ``r`` of them.
         prefixes: ``prefix`` (ends with a slash), ``object_uri`` (without), ``dataset, owner,
             region, training_region, residency, priority`` of declared datasets, none inside
             another.
@@ -41,6 +43,9 @@ class InventoryInputs:
 
     as_of: datetime
     classes: pa.Table
+    rates: pa.Table
+    rates_join: str
+    monthly_cost: str
     prefixes: pa.Table
 
 
@@ -93,12 +98,9 @@ _PARTS: dict[str, _Part] = {
         columns={
             "tier": "CASE WHEN i.storage_class IS NULL OR starts_with(i.uri, 'file:') THEN 'hot'"
             " ELSE coalesce(c.tier, 'unknown') END",
-            "monthly_cost_usd": "CAST(i.size_bytes / 1073741824 * c.storage_usd_per_gib_month"
-            " AS DECIMAL(24, 12))",  # a million small objects add up to something
         },
         join="LEFT JOIN storage_classes c ON c.provider = split_part(i.uri, '://', 1)"
-        " AND c.storage_class = coalesce(i.storage_class, CASE WHEN starts_with(i.uri, 's3:')"
-        " THEN 'STANDARD' ELSE 'Hot' END)",
+        " AND c.storage_class = i.storage_class",
     ),
     "scanned": _Part(
         columns={
@@ -122,6 +124,11 @@ _PARTS: dict[str, _Part] = {
         },
         join="LEFT JOIN declared d ON starts_with(i.uri, d.prefix) OR i.uri = d.object_uri",
         needs=("scanned",),
+    ),
+    "price": _Part(
+        columns={"monthly_cost_usd": "{monthly_cost}"},
+        join="LEFT JOIN storage_rates r ON {rates_join}",
+        needs=("scanned", "dataset"),
     ),
     "access": _Part(
         columns={
@@ -252,31 +259,41 @@ def create_inventory_view(
     refreshes = catalog.refreshes()
     create_objects_view(connection, catalog, refreshes)
     create_table(connection, "storage_classes", inputs.classes)
+    create_table(connection, "storage_rates", inputs.rates)
     create_table(connection, "declared", inputs.prefixes)
-    as_of = f"TIMESTAMPTZ '{inputs.as_of.isoformat()}'"
     chosen = _parts_for(columns)
     if "scanned" in chosen:
         _create_scanned(connection)
     if "access" in chosen:
-        _create_accesses(connection, catalog, refreshes, as_of)
+        _create_accesses(connection, catalog, refreshes, _as_of_sql(inputs))
     if "identical" in chosen:
         _create_identical(connection, catalog)
     found = {
         name: expression for part in chosen for name, expression in _PARTS[part].columns.items()
     }
     selected = ", ".join(
-        f'{_completed(found[name], as_of)} AS "{name}"'
+        f'{_completed(found[name], inputs)} AS "{name}"'
         for name in INVENTORY_COLUMNS
         if name in columns
     )
-    joins = " ".join(_PARTS[part].join for part in chosen)
+    joins = " ".join(_completed(_PARTS[part].join, inputs) for part in chosen)
     create_view(connection, "inventory", f"SELECT {selected} FROM object_rows i {joins}")
     return refreshes
 
 
-def _completed(expression: str, as_of: str) -> str:
+def _as_of_sql(inputs: InventoryInputs) -> str:
+    return f"TIMESTAMPTZ '{inputs.as_of.isoformat()}'"
+
+
+def _completed(expression: str, inputs: InventoryInputs) -> str:
     """An expression with what differs from query to query, and what many expressions share."""
-    for name, text in (("{told}", _TOLD), ("{as_of}", as_of), ("{days}", str(READS_DAYS))):
+    for name, text in (
+        ("{told}", _TOLD),
+        ("{as_of}", _as_of_sql(inputs)),
+        ("{days}", str(READS_DAYS)),
+        ("{monthly_cost}", inputs.monthly_cost),
+        ("{rates_join}", inputs.rates_join),
+    ):
         expression = expression.replace(name, text)
     return expression
 

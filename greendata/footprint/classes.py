@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib import resources
 
-GB = 10**9
-"""The unit both providers bill retrieval and transfer in."""
+from greendata.footprint.prices import DEFAULT_CLASS, REFERENCE_REGION, price_list
+from greendata.footprint.tables import GIB, rows_of
 
 READABLE_TIERS = ("hot", "intelligent", "cool", "cold")
 """From an archive tier nothing is read: it would have to be thawed first."""
 
 UNKNOWN_TIER = "unknown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StorageClass:
-    """A provider's storage class, with list prices in USD."""
-
-    provider: str
-    name: str
-    tier: str
-    is_readable: bool
-    storage_usd_per_gib_month: Decimal
-    get_usd_per_1000: Decimal
-    retrieval_usd_per_gb: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,19 +54,18 @@ def tier_of(uri: str, storage_class: str | None) -> str:
     A class that the listing did not name is the provider's default, which is hot.
     """
     provider = uri.partition("://")[0]
-    if storage_class is None or provider not in {known for known, _ in _classes()}:
+    if storage_class is None or provider not in DEFAULT_CLASS:
         return "hot"
-    found = _classes().get((provider, storage_class))
-    return found.tier if found else UNKNOWN_TIER
-
-
-def storage_classes() -> tuple[StorageClass, ...]:
-    """All storage classes that are known, with the list prices of one region of each provider."""
-    return tuple(_classes().values())
+    found = _tiers().get((provider, storage_class))
+    return found or UNKNOWN_TIER
 
 
 def read_cost(objects: Iterable[tuple[str, str | None, int, int]]) -> ReadCost:
-    """Cost of reading objects once: (URI, storage class, bytes, requests) of each."""
+    """Cost of reading objects once: (URI, storage class, bytes, requests) of each.
+
+    At the newest list of the provider's reference region; a class without a price there counts as
+    the default one.
+    """
     total = ReadCost()
     for uri, storage_class, size_bytes, requests in objects:
         total += _cost_of(uri, storage_class, size_bytes, requests)
@@ -90,47 +74,33 @@ def read_cost(objects: Iterable[tuple[str, str | None, int, int]]) -> ReadCost:
 
 def _cost_of(uri: str, storage_class: str | None, size_bytes: int, requests: int) -> ReadCost:
     provider = uri.partition("://")[0]
-    if provider not in _egress():
+    if provider not in DEFAULT_CLASS:
         return ReadCost(objects=1, size_bytes=size_bytes)
-    default = "STANDARD" if provider == "s3" else "Hot"
-    found = _classes().get((provider, storage_class or default)) or _classes()[provider, default]
-    gigabytes = Decimal(size_bytes) / GB
-    low, high = _egress()[provider]
+    get_usd, retrieval_usd_per_gib, egress_usd_per_gib = _read_prices(provider, storage_class)
+    gib = Decimal(size_bytes) / GIB
     return ReadCost(
         objects=1,
         size_bytes=size_bytes,
         requests=requests,
-        request_usd=found.get_usd_per_1000 * requests / 1000,
-        retrieval_usd=found.retrieval_usd_per_gb * gigabytes,
-        egress_usd_low=low * gigabytes,
-        egress_usd_high=high * gigabytes,
+        request_usd=get_usd * requests,
+        retrieval_usd=retrieval_usd_per_gib * gib,
+        egress_usd_high=egress_usd_per_gib * gib,
     )
 
 
 @functools.cache
-def _classes() -> dict[tuple[str, str], StorageClass]:
-    return {
-        (row["provider"], row["storage_class"]): StorageClass(
-            provider=row["provider"],
-            name=row["storage_class"],
-            tier=row["tier"],
-            is_readable=row["is_readable"] == "1",
-            storage_usd_per_gib_month=Decimal(row["storage_usd_per_gib_month"]),
-            get_usd_per_1000=Decimal(row["get_usd_per_1000"]),
-            retrieval_usd_per_gb=Decimal(row["retrieval_usd_per_gb"]),
-        )
-        for row in _rows("storage_classes.csv")
-    }
+def _read_prices(provider: str, storage_class: str | None) -> tuple[Decimal, Decimal, Decimal]:
+    """USD a request, USD a GiB for retrieval, and USD a GiB to the internet."""
+    prices = price_list()
+    default = prices.find(provider, None, None)
+    found = prices.classes.get((provider, "", storage_class or "")) or default
+    if found.get_usd is None or found.retrieval_usd_per_gib is None:
+        found = default
+    internet = prices.transfer_usd_per_gib(provider, REFERENCE_REGION[provider], "internet")
+    get_usd, retrieval = found.needed("get_usd"), found.needed("retrieval_usd_per_gib")
+    return get_usd, retrieval, internet.high
 
 
 @functools.cache
-def _egress() -> dict[str, tuple[Decimal, Decimal]]:
-    return {
-        row["provider"]: (Decimal(row["usd_per_gb_low"]), Decimal(row["usd_per_gb_high"]))
-        for row in _rows("egress.csv")
-    }
-
-
-def _rows(name: str) -> Iterator[dict[str, str]]:
-    path = resources.files("greendata.footprint") / "data" / name
-    yield from csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+def _tiers() -> dict[tuple[str, ...], str]:
+    return {key: row["tier"] for key, row in rows_of("storage_classes").items()}

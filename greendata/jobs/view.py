@@ -18,7 +18,7 @@ from greendata.catalog.inventory import (
 )
 from greendata.catalog.queries import create_current_views
 from greendata.errors import ConfigError, ObjectNotFoundError
-from greendata.footprint.classes import storage_classes
+from greendata.footprint.columns import class_tiers, monthly_cost_sql, rates_join_sql, rates_table
 from greendata.jobs.results import MEMORY_BYTES, catalog_place
 from greendata.sql import temporary_duckdb
 from greendata.stores.opening import normalise_uri
@@ -63,7 +63,16 @@ def open_inventory(
 
     opened = Catalog.open(catalog_place(catalog, stores), create=False)
     inputs = InventoryInputs(
-        as_of=as_of, classes=_class_table(), prefixes=prefix_table(datasets, stores)
+        as_of=as_of,
+        classes=class_tiers(),
+        rates=rates_table(as_of.date()),
+        rates_join=rates_join_sql(
+            provider="split_part(i.uri, '://', 1)",
+            region="d.region",
+            storage_class="i.storage_class",
+        ),
+        monthly_cost=monthly_cost_sql("i.size_bytes"),
+        prefixes=prefix_table(datasets, stores),
     )
     with temporary_duckdb(
         opened.name, memory_bytes=MEMORY_BYTES, threads=os.cpu_count() or 1
@@ -77,20 +86,6 @@ def open_inventory(
                 hint="Run: greendata inventory URI",
             )
         yield OpenInventory(connection=connection, refreshes=live)
-
-
-def _class_table() -> pa.Table:
-    found = storage_classes()
-    return pa.table(
-        {
-            "provider": [entry.provider for entry in found],
-            "storage_class": [entry.name for entry in found],
-            "tier": [entry.tier for entry in found],
-            "storage_usd_per_gib_month": pa.array(
-                [entry.storage_usd_per_gib_month for entry in found], pa.decimal128(12, 8)
-            ),
-        }
-    )
 
 
 def prefix_table(datasets: Sequence[DatasetSettings], stores: Sequence[StoreSettings]) -> pa.Table:
