@@ -9,6 +9,7 @@ from greendata.cli.dedup import dedup
 from greendata.cli.demo import demo
 from greendata.cli.doctor import doctor
 from greendata.cli.duplicates import duplicates
+from greendata.cli.footprint import footprint
 from greendata.cli.index import index
 from greendata.cli.inventory import inventory
 from greendata.cli.match import match
@@ -43,5 +44,17 @@ def greendata(context: click.Context) -> None:
     context.ensure_object(Settings).command = context.invoked_subcommand or ""
 
 
-for command in (scan, duplicates, overlap, match, dedup, index, inventory, objects, doctor, demo):
+for command in (
+    scan,
+    duplicates,
+    overlap,
+    match,
+    dedup,
+    index,
+    inventory,
+    objects,
+    footprint,
+    doctor,
+    demo,
+):
     greendata.add_command(command)

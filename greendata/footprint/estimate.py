@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
-from greendata.errors import UsageError
+from greendata.errors import MissingFactError, UsageError
 from greendata.footprint.carbon import ClassCarbon, Region, placement_claim
 from greendata.footprint.costs import monthly_cost_range
 from greendata.footprint.energy import TB
@@ -53,10 +53,15 @@ class Footprint:
     """Keeping some objects for a month. A quantity is of those for which it is known.
 
     None: it is known of none of them. ``missing`` names what the quantities leave out.
+    ``priced_bytes`` are those with a cost, ``energy_bytes`` those with energy and embodied carbon,
+    ``carbon_bytes`` those with operational carbon too.
     """
 
     objects: int = 0
     size_bytes: int = 0
+    priced_bytes: int = 0
+    energy_bytes: int = 0
+    carbon_bytes: int = 0
     cost_usd: UsdRange | None = None
     energy_kwh: Range | None = None
     operational_kgco2e: Range | None = None
@@ -67,6 +72,9 @@ class Footprint:
         return Footprint(
             objects=self.objects + other.objects,
             size_bytes=self.size_bytes + other.size_bytes,
+            priced_bytes=self.priced_bytes + other.priced_bytes,
+            energy_bytes=self.energy_bytes + other.energy_bytes,
+            carbon_bytes=self.carbon_bytes + other.carbon_bytes,
             cost_usd=_added(self.cost_usd, other.cost_usd),
             energy_kwh=_added(self.energy_kwh, other.energy_kwh),
             operational_kgco2e=_added(self.operational_kgco2e, other.operational_kgco2e),
@@ -110,44 +118,52 @@ def total(footprints: Iterable[Footprint]) -> Footprint:
 
 
 def footprint_of(
-    stored: Stored, prices: ClassPrices | None, carbon: ClassCarbon | None, *, what: str
+    stored: Stored, prices: ClassPrices | None, carbon: ClassCarbon | None, *, what: str, where: str
 ) -> Footprint:
-    """Keeping objects of one class for a month; ``what`` names class and place for people.
+    """Keeping objects of one class for a month.
 
-    None for prices or carbon: the data files do not know the class or the place.
+    None for prices or carbon: the data files do not know the class or the place. ``what`` and
+    ``where`` name class and place in what is missing.
     """
     missing = []
+    cost = _cost(stored, prices)
+    if cost is None:
+        missing.append(f"price of {what}")
+    if carbon is None:
+        missing.append(f"energy and carbon of {what}")
+    elif carbon.operational_kgco2e is None:
+        missing.append(f"grid of {where}")
+    terabytes = stored.size_bytes / TB
+    operational = carbon.operational_kgco2e if carbon else None
+    return Footprint(
+        objects=stored.objects,
+        size_bytes=stored.size_bytes,
+        priced_bytes=0 if cost is None else stored.size_bytes,
+        energy_bytes=0 if carbon is None else stored.size_bytes,
+        carbon_bytes=0 if operational is None else stored.size_bytes,
+        cost_usd=cost,
+        energy_kwh=carbon.energy_kwh.scaled(terabytes) if carbon else None,
+        operational_kgco2e=operational.scaled(terabytes) if operational else None,
+        embodied_kgco2e=carbon.embodied_kgco2e.scaled(terabytes) if carbon else None,
+        missing=tuple(
+            Missing(what=fact, objects=stored.objects, size_bytes=stored.size_bytes)
+            for fact in missing
+        ),
+    )
 
-    def miss(fact: str) -> None:
-        missing.append(Missing(what=fact, objects=stored.objects, size_bytes=stored.size_bytes))
 
-    cost = None
-    if prices is None or prices.storage_usd_per_gib_month is None:
-        miss(f"price of {what}")
-    elif stored.monitored_objects and prices.monitoring_usd_per_object_month is None:
-        miss(f"monitoring price of {what}")
-    else:
-        cost = monthly_cost_range(
+def _cost(stored: Stored, prices: ClassPrices | None) -> UsdRange | None:
+    if prices is None:
+        return None
+    try:
+        return monthly_cost_range(
             prices,
             billed=stored.billed_bytes,
             objects=stored.objects,
             monitored_objects=stored.monitored_objects,
         )
-    terabytes = stored.size_bytes / TB
-    if carbon is None:
-        miss(f"energy and carbon of {what}")
-    elif carbon.operational_kgco2e is None:
-        miss(f"grid of {what}")
-    operational = carbon.operational_kgco2e if carbon else None
-    return Footprint(
-        objects=stored.objects,
-        size_bytes=stored.size_bytes,
-        cost_usd=cost,
-        energy_kwh=carbon.energy_kwh.scaled(terabytes) if carbon else None,
-        operational_kgco2e=operational.scaled(terabytes) if operational else None,
-        embodied_kgco2e=carbon.embodied_kgco2e.scaled(terabytes) if carbon else None,
-        missing=tuple(missing),
-    )
+    except MissingFactError:
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -139,6 +139,17 @@ def model_version() -> str:
     return f"{MODEL_EDITION}-{digest.hexdigest()[:12]}"
 
 
-def sources(names: Iterable[str]) -> tuple[str, ...]:
-    """Where the rows of some data files come from, each source once."""
-    return tuple(sorted({row["source"] for name in names for row in _rows(name)}))
+def sources(used: Collection[tuple[str, str]]) -> tuple[str, ...]:
+    """Where the numbers come from that concern some (provider, region), each source once.
+
+    Rows that are about no provider concern all, rows about no region all regions.
+    """
+    found = set()
+    for name in WITH_VALUES:
+        for row in _rows(name):
+            provider, region = row.get("provider"), row.get("region")
+            if provider is None or any(
+                provider == place[0] and region in (None, "", place[1]) for place in used
+            ):
+                found.add(row["source"])
+    return tuple(sorted(found))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from greendata.catalog.inventory import INVENTORY_COLUMNS
 from greendata.config import DatasetSettings, StoreSettings, did_you_mean
@@ -15,9 +15,6 @@ from greendata.jobs.export import ROWS_PER_BATCH, Destination, write_rows
 from greendata.jobs.results import fetch_one
 from greendata.jobs.view import open_inventory
 from greendata.model import SCHEMA_VERSION
-
-if TYPE_CHECKING:
-    from greendata.jobs.view import OpenInventory
 
 State = Literal["current", "noncurrent", "delete-marker", "upload", "all"]
 Order = Literal["uri", "size", "idle", "age", "redundant", "cost"]
@@ -119,7 +116,7 @@ def find_objects(request: ObjectsRequest) -> StoredObjects:
         relation = opened.connection.sql(query, params=[*values, request.limit])
         rows = relation.to_arrow_table().to_pylist()  # DuckDB's own rows need pytz for times
         as_of = opened.oldest_as_of
-        warnings = tuple(_warnings(request, opened))
+        warnings = tuple(opened.stale_places(request.as_of, request.max_age_seconds))
     return StoredObjects(
         objects=tuple(rows),
         total_objects=total,
@@ -182,14 +179,3 @@ def _filters(request: ObjectsRequest) -> tuple[str, list[Any]]:
             clauses.append(clause)
             bound.append(value)
     return " AND ".join(clauses), bound
-
-
-def _warnings(request: ObjectsRequest, opened: OpenInventory) -> Iterable[str]:
-    limit = request.max_age_seconds
-    if limit is None:
-        return
-    for refresh in opened.refreshes:
-        age = (request.as_of - refresh.as_of).total_seconds()
-        if age > limit:
-            places = ", ".join(cover.uri for cover in refresh.covers[:3])
-            yield f"{places}: the inventory is {age / 3600:.0f} hours old; refresh it."

@@ -42,6 +42,14 @@ class OpenInventory:
         """How old what it tells may be."""
         return min(refresh.as_of for refresh in self.refreshes)
 
+    def stale_places(self, now: datetime, max_age_seconds: float | None) -> Iterator[str]:
+        """What was listed longer ago than allowed, in words; None allows any age."""
+        for refresh in self.refreshes if max_age_seconds is not None else ():
+            age = (now - refresh.as_of).total_seconds()
+            if age > (max_age_seconds or 0):
+                places = ", ".join(cover.uri for cover in refresh.covers[:3])
+                yield f"{places}: the inventory is {age / 3600:.0f} hours old; refresh it."
+
 
 @contextlib.contextmanager
 def open_inventory(

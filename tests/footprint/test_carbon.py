@@ -42,6 +42,7 @@ def stored(size_bytes: int, region: str = "us-east-1", name: str = "STANDARD") -
         price_list().find("s3", region, name),
         class_carbon()["s3", region, name],
         what=f"s3 {name} in {region}",
+        where=f"s3 objects in {region or 'an unknown region'}",
     )
 
 
@@ -171,7 +172,9 @@ def test_unknown_regions_have_energy_and_drives_but_no_grid() -> None:
     assert found.embodied_kgco2e is not None
     assert found.operational_kgco2e is None
     assert found.carbon_kgco2e is None
-    assert found.missing == (Missing(what="grid of s3 STANDARD in ", objects=1, size_bytes=TB),)
+    assert found.missing == (
+        Missing(what="grid of s3 objects in an unknown region", objects=1, size_bytes=TB),
+    )
     with pytest.raises(MissingFactError, match="atlantis"):
         find_region("s3", "atlantis")
     with pytest.raises(MissingFactError, match="tape"):
@@ -180,12 +183,13 @@ def test_unknown_regions_have_energy_and_drives_but_no_grid() -> None:
 
 def test_a_total_says_what_it_leaves_out() -> None:
     nowhere = footprint_of(
-        Stored(objects=3, size_bytes=30, billed_bytes=30), None, None, what="local files"
+        Stored(objects=3, size_bytes=30, billed_bytes=30), None, None, what="local files", where=""
     )
     assert nowhere.cost_usd is None
     found = total([stored(TB), nowhere, nowhere])
     assert found.cost_usd == stored(TB).cost_usd
     assert (found.objects, found.size_bytes) == (7, TB + 60)
+    assert found.priced_bytes == found.carbon_bytes == TB
     assert {entry.what: entry.objects for entry in found.missing} == {
         "price of local files": 6,
         "energy and carbon of local files": 6,

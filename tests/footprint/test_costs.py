@@ -139,12 +139,12 @@ def test_what_touching_a_hundred_million_objects_costs() -> None:
         for name in ("STANDARD_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")
     ]
     assert [fee and fee * objects for fee in fees] == [1000, 2000, 3000, 5000]
-    assert (each("put_tagging"), each("tag")) == (500, 100)
-    assert (each("head"), each("list") / 1000, each("inventory")) == (
+    assert [each("put_tagging"), each("tag")] == [500, 100]
+    assert [each("head"), each("list") / 1000, each("inventory")] == [
         40,
         Decimal("0.5"),
         Decimal("0.25"),
-    )
+    ]
 
 
 def test_intelligent_tiering_of_128_kib_costs_more_than_standard_for_a_year() -> None:
@@ -224,8 +224,8 @@ def test_what_is_still_owed_counts_against_a_move() -> None:
 
 def test_azure_pays_a_write_for_colder_and_a_read_for_warmer() -> None:
     colder, warmer = set_tier("Hot", "Cool"), set_tier("Cool", "Hot")
-    assert (colder.usd_per_object, colder.usd_per_gib) == (Decimal("0.00001"), 0)
-    assert (warmer.usd_per_object, warmer.usd_per_gib) == (Decimal("0.000001"), Decimal("0.01"))
+    assert [colder.usd_per_object, colder.usd_per_gib] == [Decimal("0.00001"), 0]
+    assert [warmer.usd_per_object, warmer.usd_per_gib] == [Decimal("0.000001"), Decimal("0.01")]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_archived_objects_are_restored_before_they_are_moved() -> None:
     assert ways == {"restore_and_copy", "lifecycle"}
     back = PRICES.transitions["s3", "us-east-1", "GLACIER", "STANDARD", "restore_and_copy"]
     assert back.usd_per_object == Decimal("0.00005") + Decimal("0.0000004") + Decimal("0.000005")
-    assert (s3("GLACIER").restore_hours, az("Archive").restore_hours) == (5, 15)
+    assert [s3("GLACIER").restore_hours, az("Archive").restore_hours] == [5, 15]
 
 
 def test_a_restored_copy_is_paid_like_the_hot_class() -> None:
@@ -306,14 +306,25 @@ def test_a_move_to_another_region_is_read_moved_and_written() -> None:
 
 
 def test_a_missing_price_is_named_and_never_zero() -> None:
-    gone = PRICES.find("s3", "mx-central-1", "STANDARD")
+    gone = PRICES.find("az", "swedencentral", "Hot")
     assert gone.storage_usd_per_gib_month is None
-    with pytest.raises(MissingFactError, match="STANDARD in mx-central-1"):
+    with pytest.raises(MissingFactError, match="Hot in swedencentral"):
         monthly_cost(gone, GIB)
-    moved = PRICES.transitions["s3", "mx-central-1", "STANDARD", "STANDARD_IA", "lifecycle"]
-    with pytest.raises(MissingFactError, match="lifecycle from STANDARD to STANDARD_IA"):
+    moved = PRICES.transitions["az", "swedencentral", "Hot", "Cool", "set_tier"]
+    with pytest.raises(MissingFactError, match="set_tier from Hot to Cool in swedencentral"):
         transition_cost(moved, gone, GIB, 0)
     assert "put_usd" in PRICES.find("az", None, "Smart").missing
+
+
+def test_every_region_of_s3_has_a_price_of_its_own() -> None:
+    """São Paulo is the dearest list that is public; nowhere does the first one stand in."""
+    regions = {key[1] for key in PRICES.classes if key[0] == "s3" and key[1]}
+    assert len(regions) == 36
+    for region in regions:
+        found = PRICES.find("s3", region, "STANDARD")
+        assert found.price_region == region
+        assert Decimal("0.0225") <= found.needed("storage_usd_per_gib_month") <= Decimal("0.0405")
+    assert PRICES.find("s3", "eu-central-1", None).storage_usd_per_gib_month == Decimal("0.0245")
 
 
 def test_an_unknown_class_or_region_is_named() -> None:
