@@ -151,7 +151,15 @@ def test_readme_commands_and_examples_run_in_their_order(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["scripts/demo", "scripts/test", "scripts/check", "scripts/try_stores", ".ci/run"]
+    "name",
+    [
+        "scripts/demo",
+        "scripts/test",
+        "scripts/check",
+        "scripts/try_stores",
+        "scripts/refresh_prices",
+        ".ci/run",
+    ],
 )
 def test_scripts_are_executable_and_of_valid_syntax(name: str) -> None:
     check_script(name)

@@ -100,11 +100,11 @@ def _bounds(amount: Range | UsdRange | None, *, is_part: bool = False) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three digits that count, more of large amounts."""
+    """Three digits that count, more of large amounts; zeros at their end count too."""
     if value == 0:
         return "0"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     if abs(value) >= 1:
         return f"{value:.2f}"
-    return f"{value:.3g}"
+    return f"{value:#.3g}"

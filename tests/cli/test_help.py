@@ -20,6 +20,7 @@ def test_commands_are_those_of_the_design() -> None:
         "demo",
         "doctor",
         "duplicates",
+        "footprint",
         "index",
         "inventory",
         "match",
