@@ -152,12 +152,12 @@ def monthly_cost_sql(size: str, rates: str = "r") -> str:
 
 
 def early_delete_cost_sql(size: str, days_in_class: str, rates: str = "r") -> str:
-    """``costs.early_delete_cost`` as ``USD_SQL``."""
-    owed = f"greatest(0, {rates}.min_duration_days - {days_in_class})"
+    """``costs.early_delete_cost`` as ``USD_SQL``; NULL where days are not known and count."""
+    least = f"{rates}.min_duration_days"
     return _usd(
-        f"CASE WHEN {rates}.min_duration_days - {days_in_class} <= 0 THEN 0 ELSE"
-        f" {owed} / {DAYS_A_MONTH} * {billed_bytes_sql(size, rates)} / {GIB}"
-        f" * {rates}.storage_usd_per_gib_month END"
+        f"CASE WHEN {least} = 0 OR {days_in_class} >= {least} THEN 0"
+        f" WHEN {days_in_class} < {least} THEN ({least} - {days_in_class}) / {DAYS_A_MONTH}"
+        f" * {billed_bytes_sql(size, rates)} / {GIB} * {rates}.storage_usd_per_gib_month END"
     )
 
 

@@ -226,7 +226,8 @@ def _classes(
                 Decimal(0) if monitored_from is None else price(name, "monitoring")
             ),
             put_usd=price(name, "put"),
-            get_usd=price(name, "get"),
+            # what was restored is read at the price of the hot class
+            get_usd=price(DEFAULT_CLASS[provider] if is_archived else name, "get"),
             transition_usd=price(name, "transition"),
             retrieval_usd_per_gib=price(name, "retrieval_standard" if is_archived else "retrieval"),
             restore_usd=price(name, "restore_standard") if is_archived else Decimal(0),

@@ -169,3 +169,19 @@ def test_what_is_not_known_is_null_in_sql(connection: duckdb.DuckDBPyConnection)
     ).fetchall()
     assert len(objects) == len(found)
     assert {cost for (cost,) in found} == {None}
+
+
+def test_unknown_days_in_a_class_are_no_reason_to_owe_nothing(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    found = connection.sql(
+        f"SELECT storage_class, {columns.early_delete_cost_sql('1000', 'NULL::BIGINT')}"
+        " FROM rates r WHERE region = 'us-east-1'"
+    ).fetchall()
+    known = {name for name, owed in found if owed is not None}
+    assert known == {
+        "STANDARD",
+        "REDUCED_REDUNDANCY",
+        "EXPRESS_ONEZONE",
+        "INTELLIGENT_TIERING",
+    }

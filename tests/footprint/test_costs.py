@@ -255,6 +255,11 @@ def test_archived_objects_are_restored_before_they_are_moved() -> None:
     assert [s3("GLACIER").restore_hours, az("Archive").restore_hours] == [5, 15]
 
 
+def test_reading_an_archived_blob_is_one_rehydration_and_one_read_of_the_hot_tier() -> None:
+    found = read_cost(az("Archive"), GIB)
+    assert found == Decimal("0.00055") + Decimal("0.022") + Decimal("0.00000044")
+
+
 def test_a_restored_copy_is_paid_like_the_hot_class() -> None:
     found = restore_cost(s3("GLACIER"), s3("STANDARD"), GIB, 30)
     assert found == Decimal("0.00005") + Decimal("0.01") + Decimal("0.023")

@@ -100,6 +100,13 @@ def test_classes_limits_and_prices_speak_of_the_same_classes() -> None:
     assert {key[:2] for key in rows_of("prices")} <= set(rows_of("regions"))
 
 
+@pytest.mark.parametrize("item", ["min_duration", "min_billable", "overhead", "overhead_hot"])
+def test_every_class_says_its_limits(item: str) -> None:
+    """What is not there would count as none."""
+    for key in rows_of("storage_classes"):
+        assert (*key, item) in rows_of("class_limits")
+
+
 def test_of_several_days_the_newest_that_is_valid_counts() -> None:
     key = ("az", "Cool", "min_billable")
     found = [
