@@ -215,6 +215,24 @@ def test_reads_count_against_a_colder_class() -> None:
     assert net("1.04") > 0 > net("1.06")
 
 
+def test_reads_cost_in_the_class_an_object_is_in_too() -> None:
+    """From infrequent access on, 0.425 full reads a month cancel what Glacier Instant saves."""
+    copy = PRICES.transitions["s3", "us-east-1", "STANDARD_IA", "GLACIER_IR", "copy"]
+
+    def net(reads: str) -> Decimal:
+        return net_saving(
+            copy,
+            s3("STANDARD_IA"),
+            s3("GLACIER_IR"),
+            size_bytes=100 * GIB,
+            days_in_class=30,
+            months=Decimal(1000),
+            full_reads_a_month=Decimal(reads),
+        )
+
+    assert net("0.42") > 0 > net("0.43")
+
+
 def test_what_is_still_owed_counts_against_a_move() -> None:
     copy = PRICES.transitions["s3", "us-east-1", "STANDARD_IA", "GLACIER", "copy"]
     late, early = (transition_cost(copy, s3("STANDARD_IA"), GIB, days) for days in (30, 15))
@@ -319,6 +337,15 @@ def test_a_missing_price_is_named_and_never_zero() -> None:
     with pytest.raises(MissingFactError, match="set_tier from Hot to Cool in swedencentral"):
         transition_cost(moved, gone, GIB, 0)
     assert "put_usd" in PRICES.find("az", None, "Smart").missing
+
+
+def test_a_fee_of_which_a_part_is_not_known_is_not_known() -> None:
+    back = PRICES.transitions["s3", "eu-central-1", "GLACIER", "STANDARD", "restore_and_copy"]
+    assert back.usd_per_gib is not None
+    assert back.usd_per_object is None
+    glacier = PRICES.find("s3", "eu-central-1", "GLACIER")
+    with pytest.raises(MissingFactError, match="restore_and_copy from GLACIER to STANDARD"):
+        transition_cost(back, glacier, GIB, 0)
 
 
 def test_every_region_of_s3_has_a_price_of_its_own() -> None:

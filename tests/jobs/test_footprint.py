@@ -194,6 +194,8 @@ def test_software_carbon_intensity_is_of_datasets_whose_carbon_is_known(tmp_path
     found = measure(
         tmp_path,
         row("b/crawl/a", size_bytes=TB),
+        row("b/books/a", size_bytes=TB),
+        row("b/books/snow", size_bytes=1, storage_class="SNOW"),
         row("b/else", size_bytes=TB),
         by="tier",
         with_sci=True,
@@ -204,6 +206,7 @@ def test_software_carbon_intensity_is_of_datasets_whose_carbon_is_known(tmp_path
     assert gco2e.central == pytest.approx((6.43 + 1.2) * 1000 / 12, rel=0.01)
     assert known["crawl", "million unique documents, month"].detail == "not scanned"
     assert known[None, "dataset-month"].gco2e is None
+    assert known["books", "dataset-month"].gco2e is None  # an intensity of a part would be too low
     assert "not known" in str(known[None, "dataset-month"].detail)
     assert measure(tmp_path / "no", row("b/crawl/a")).intensities == ()
 
