@@ -67,7 +67,7 @@ def _show_missing(found: FootprintSummary) -> None:
     if not found.total.footprint.missing:
         return
     print_line()
-    print_line(f"Not known, and not in the figures above that end in {_PART.strip()}:")
+    print_line(f"Not known; figures that leave some of it out end in {_PART.strip()}:")
     for entry in found.total.footprint.missing:
         objects = "1 object" if entry.objects == 1 else f"{format_count(entry.objects)} objects"
         print_line(f"- {visible(entry.what)}: {objects}, {format_bytes(entry.size_bytes)}")

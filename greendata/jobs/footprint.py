@@ -33,7 +33,7 @@ from greendata.model import SCHEMA_VERSION
 By = Literal["dataset", "region", "tier"]
 
 ASSUMPTIONS = (
-    "USD are list prices of storage, no requests or discounts; low is the cheapest band or tier.",
+    "USD are list prices of storage, no requests or discounts; low is the cheapest band listed.",
     "kWh and kgCO2e are of this data's share of drives: their power, copies, buildings and making.",
     "Bounds are meant as about 90 %. Independent factors combine in log space; sums share them.",
     "Grids count by the average of the place over a year, life cycle; certificates do not count.",
