@@ -139,13 +139,15 @@ def model_version() -> str:
     return f"{MODEL_EDITION}-{digest.hexdigest()[:12]}"
 
 
-def sources(used: Collection[tuple[str, str]]) -> tuple[str, ...]:
-    """Where the numbers come from that concern some (provider, region), each source once.
+def sources(
+    used: Collection[tuple[str, str]], names: Collection[str] = WITH_VALUES
+) -> tuple[str, ...]:
+    """Where the numbers of some files come from that concern some (provider, region), each once.
 
     Rows that are about no provider concern all, rows about no region all regions.
     """
     found = set()
-    for name in WITH_VALUES:
+    for name in names:
         for row in _rows(name):
             provider, region = row.get("provider"), row.get("region")
             if provider is None or any(

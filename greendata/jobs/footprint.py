@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
-from greendata.config import DatasetSettings, StoreSettings
+from greendata.config import DatasetSettings, StoreSettings, did_you_mean
 from greendata.footprint.carbon import class_carbon
 from greendata.footprint.columns import (
     billed_bytes_sql,
@@ -24,7 +24,13 @@ from greendata.footprint.estimate import (
     sci_gco2e,
     total,
 )
-from greendata.footprint.prices import DEFAULT_CLASS, REFERENCE_REGION, PriceList, price_list
+from greendata.footprint.prices import (
+    DEFAULT_CLASS,
+    REFERENCE_REGION,
+    PriceList,
+    places,
+    price_list,
+)
 from greendata.footprint.ranges import Range
 from greendata.footprint.tables import model_version, sources
 from greendata.jobs.view import OpenInventory, open_inventory
@@ -162,11 +168,14 @@ def measure_footprint(request: FootprintRequest) -> FootprintSummary:
         as_of=as_of,
         model_version=model_version(),
         assumptions=tuple(_assumptions(rows)),
-        sources=sources({(row["store"], row["region"] or _list_of(row["store"])) for row in rows}),
-        warnings=warnings,
+        sources=sources(
+            {(row["store"], row["region"] or _list_of(row["store"])) for row in rows}, _FILES
+        ),
+        warnings=(*warnings, *_unknown_regions(rows)),
     )
 
 
+_FILES = ("prices", "class_limits", "region_factors", "coefficients")
 _DOCUMENTS = ("documents", "duplicate_documents", "is_latest")
 
 
@@ -267,6 +276,16 @@ def _intensity(group: Group, unit: str, units: float) -> Intensity:
 def _list_of(store: str) -> str:
     """The region whose list stands in where none is known."""
     return REFERENCE_REGION.get(store, "")
+
+
+def _unknown_regions(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for store, region in sorted({(row["store"], row["region"] or "") for row in rows}):
+        known = {name for provider, name in places() if provider == store}
+        if known and region not in known:
+            yield (
+                f"{region!r} is no region of {store} that the data files know."
+                f"{did_you_mean(region, known)}"
+            )
 
 
 def _assumptions(rows: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -172,6 +172,13 @@ def test_what_no_list_knows_is_named_and_left_out(tmp_path: Path) -> None:
     assert found.carbon_bytes == TB
 
 
+def test_a_region_that_is_misspelt_is_told_of(tmp_path: Path) -> None:
+    odd = DatasetSettings(name="odd", prefixes=("s3://b/",), region="us-east1")
+    (warning,) = measure(tmp_path, row("b/a"), datasets=(odd,)).warnings
+    assert warning.startswith("'us-east1' is no region of s3")
+    assert "Did you mean 'us-east-1'?" in warning
+
+
 def test_an_unknown_region_has_a_list_that_is_said_and_no_grid(tmp_path: Path) -> None:
     found = measure(tmp_path, row("b/else", size_bytes=2**30))
     assert found.total.footprint.cost_usd == UsdRange(
@@ -225,6 +232,13 @@ def test_nothing_listed_is_said(tmp_path: Path) -> None:
     Catalog.open(LocalPlace(tmp_path), create=True)
     with pytest.raises(ObjectNotFoundError, match="no object was listed"):
         measure_footprint(FootprintRequest(catalog=str(tmp_path), as_of=NOW))
+
+
+def test_a_place_without_objects_comes_to_nothing(tmp_path: Path) -> None:
+    take(tmp_path, [], "s3://b/")
+    found = measure_footprint(FootprintRequest(catalog=str(tmp_path), as_of=NOW, with_sci=True))
+    assert found.groups == found.intensities == ()
+    assert (found.total.footprint.objects, found.total.footprint.cost_usd) == (0, None)
 
 
 def test_more_bytes_than_an_integer_holds_are_summed(tmp_path: Path) -> None:
