@@ -237,7 +237,7 @@ def test_nothing_listed_is_said(tmp_path: Path) -> None:
 def test_a_place_without_objects_comes_to_nothing(tmp_path: Path) -> None:
     take(tmp_path, [], "s3://b/")
     found = measure_footprint(FootprintRequest(catalog=str(tmp_path), as_of=NOW, with_sci=True))
-    assert found.groups == found.intensities == ()
+    assert (found.groups, found.intensities) == ((), ())
     assert (found.total.footprint.objects, found.total.footprint.cost_usd) == (0, None)
 
 
