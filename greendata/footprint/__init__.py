@@ -1,1 +1,1 @@
-"""What storing and reading costs. Pure: no I/O but the data files beside the code."""
+"""What storing, moving and reading costs in USD, kWh and kgCO2e. Pure: no I/O but its data files."""
