@@ -60,7 +60,7 @@ def recall(data: Path, duplicates: Path, copies: int) -> list[dict[str, Any]]:
     import duckdb
 
     from greendata.dedup.lsh import choose_banding
-    from scripts.bench import accuracy
+    from scripts.bench import truth
 
     files = f"'{data}/*.parquet', filename = true, file_row_number = true"
     with duckdb.connect() as connection:
@@ -82,11 +82,11 @@ def recall(data: Path, duplicates: Path, copies: int) -> list[dict[str, Any]]:
             " LEFT JOIN found f ON f.uri = 'file://' || d.filename AND f.row = d.file_row_number"
         ).fetchall()
     is_found = dict(members)
-    texts = sorted(is_found, key=accuracy.keep_order)
-    truth = accuracy.all_pairs(accuracy.rarest_first(accuracy.shingle_sets(texts)), THRESHOLD)
+    texts = sorted(is_found, key=truth.keep_order)
+    exact = truth.all_pairs(truth.rarest_first(truth.shingle_sets(texts)), THRESHOLD)
     hits = {number for number, text in enumerate(texts) if is_found[text]}
     banding = choose_banding(THRESHOLD, 128)
-    return accuracy.table(dict(truth.stars), truth.best, hits, banding.recall)
+    return truth.table(dict(exact.stars), exact.best, hits, banding.recall)
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
