@@ -153,9 +153,9 @@ def benchmark(
     truth = all_pairs(rarest_first(shingle_sets(corpus.texts)), threshold)
     found = judge(rows, corpus, truth)
     banding: Banding = choose_banding(threshold, NUM_PERM)
-    stars = table(dict(truth.stars), truth.best, found.texts, banding.recall)
+    stars = table(truth.stars, truth.best, found.texts, banding.recall)
     partners = {text: held.values() for text, held in truth.partners.items()}
-    anyone = table(dict(partners), truth.best, found.texts, banding.recall)
+    anyone = table(partners, truth.best, found.texts, banding.recall)
     for row, star in zip(anyone, stars, strict=True):
         row["alone"] = row["documents"] - star["documents"]
     measured = {

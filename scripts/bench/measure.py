@@ -110,11 +110,12 @@ def greendata(*arguments: str | Path) -> list[str]:
 
 
 def scan(
-    data: Path, catalog: Path, *, workers: int, may_skip: bool = False
+    data: Path, catalog: Path, *, workers: int, may_skip: bool = False, seed: int = 1
 ) -> tuple[Run, dict[str, Any]]:
     """``greendata scan --json`` of a folder: what the kernel counted and what the scan said."""
+    numbers = ("--workers", str(workers), "--seed", str(seed))
     finished = run(
-        greendata("scan", data, "--catalog", catalog, "--workers", str(workers), "--json"),
+        greendata("scan", data, "--catalog", catalog, *numbers, "--json"),
         accepted=(0, EXIT_SOME_SKIPPED) if may_skip else (0,),
     )
     summary: dict[str, Any] = json.loads(finished.stdout)

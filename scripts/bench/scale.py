@@ -86,7 +86,7 @@ def recall(data: Path, duplicates: Path, copies: int) -> list[dict[str, Any]]:
     exact = truth.all_pairs(truth.rarest_first(truth.shingle_sets(texts)), THRESHOLD)
     hits = {number for number, text in enumerate(texts) if is_found[text]}
     banding = choose_banding(THRESHOLD, 128)
-    return truth.table(dict(exact.stars), exact.best, hits, banding.recall)
+    return truth.table(exact.stars, exact.best, hits, banding.recall)
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:

@@ -8,20 +8,18 @@ the rate by it is given too, but does not decide.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scripts.bench import measure
+from scripts.bench.peers import launch
 
-DAFT = "daft==0.7.26"
-"""What the peer's environment gets; the newest that installs where this one is not offered."""
+DAFT_BANDING = launch.Ask(bands=9, rows=13)
+"""What datasketch would choose; the bench of the peers has more."""
 
 LEAST_MEGABYTES_A_CPU_SECOND = {"4096": 80.0, "1024": 50.0}
 LEAST_RATIO = 3.0
@@ -42,17 +40,25 @@ def megabytes_a_second(text_bytes: int, seconds: float) -> float:
 def measure_greendata(data: Path, workers: int, repeats: int) -> dict[str, Any]:
     """The best of some scans into new catalogs."""
     measure.load_kernel()
-    runs = [_scan_once(data, workers) for _ in range(repeats)]
+    runs = []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory(prefix="greendata-bench-") as folder:
+            runs.append(scan_once(data, Path(folder) / "catalog", workers=workers))
+    return best_of(runs)
+
+
+def best_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The run of the least CPU time, and the CPU times of all."""
     best = min(runs, key=lambda entry: float(entry["cpu_seconds"]))
-    best["all_cpu_seconds"] = [entry["cpu_seconds"] for entry in runs]
-    return best
+    return best | {"all_cpu_seconds": [entry["cpu_seconds"] for entry in runs]}
 
 
-def _scan_once(data: Path, workers: int) -> dict[str, Any]:
-    interpreter = measure.run([sys.executable, "-c", measure.SCAN_IMPORTS]).cpu_seconds
-    with tempfile.TemporaryDirectory(prefix="greendata-bench-") as folder:
-        finished, summary = measure.scan(data, Path(folder) / "catalog", workers=workers)
-    startup = interpreter + summary["startup_cpu_seconds"]
+def scan_once(data: Path, catalog: Path, *, workers: int, seed: int = 1) -> dict[str, Any]:
+    """One scan into a new catalog, without its start-up."""
+    interpreter = measure.run([sys.executable, "-c", measure.SCAN_IMPORTS])
+    finished, summary = measure.scan(data, catalog, workers=workers, seed=seed)
+    startup = interpreter.cpu_seconds + summary["startup_cpu_seconds"]
+    startup_wall = interpreter.wall_seconds + summary["startup_seconds"]
     counted = max(finished.cpu_seconds - startup, summary["cpu_seconds"])
     text_bytes = summary["text_bytes"]
     return {
@@ -61,8 +67,9 @@ def _scan_once(data: Path, workers: int) -> dict[str, Any]:
             megabytes_a_second(text_bytes, summary["cpu_seconds"]), 2
         ),
         "cpu_seconds": round(counted, 3),
+        "wall_seconds": round(finished.wall_seconds - startup_wall, 3),
         "startup_cpu_seconds": {
-            "interpreter_and_imports": round(interpreter, 3),
+            "interpreter_and_imports": round(interpreter.cpu_seconds, 3),
             "scan": round(summary["startup_cpu_seconds"], 3),
         },
         "summary_cpu_seconds": round(summary["cpu_seconds"], 3),
@@ -82,48 +89,10 @@ def _scan_once(data: Path, workers: int) -> dict[str, Any]:
     }
 
 
-def prepare_daft(folder: Path) -> tuple[Path | None, str]:
-    """Python of an environment with Daft and its version, made when missing; else None and why."""
-    python = folder / "bin" / "python"
-    version = _daft_version(python)
-    if version is None:
-        venv.create(folder, with_pip=True)
-        failure = ""
-        for requirement in (DAFT, "daft"):
-            installed = subprocess.run(
-                [python, "-m", "pip", "install", "--quiet", requirement],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            version = _daft_version(python) if installed.returncode == 0 else None
-            if version is not None:
-                break
-            failure = installed.stderr[-500:]
-        if version is None:
-            return None, f"Daft could not be installed: {failure.strip()}"
-    return python, version
-
-
-def _daft_version(python: Path) -> str | None:
-    if not python.exists():
-        return None
-    code = "import importlib.metadata as m; print(m.version('daft'))"
-    asked = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
-    return asked.stdout.strip() if asked.returncode == 0 else None
-
-
 def measure_daft(python: Path, data: Path, repeats: int) -> dict[str, Any]:
-    """The best of some runs of peer_daft.py on the same files."""
-    command = [python, measure.BENCHMARKS / "peer_daft.py", *sorted(data.glob("*.parquet"))]
-    quiet = {"DAFT_PROGRESS_BAR": "0", "DAFT_ANALYTICS_ENABLED": "0", "DO_NOT_TRACK": "1"}
-    runs: list[dict[str, Any]] = []
-    for _ in range(repeats):
-        finished = measure.run(command, environment=quiet)
-        runs.append(json.loads(finished.stdout) | {"process": finished.figures()})
-    best = min(runs, key=lambda entry: float(entry["cpu_seconds"]))
-    best["all_cpu_seconds"] = [entry["cpu_seconds"] for entry in runs]
-    return best
+    """The best of some runs of Daft on the same files."""
+    files = sorted(data.glob("*.parquet"))
+    return best_of([launch.run("daft", python, files, DAFT_BANDING) for _ in range(repeats)])
 
 
 def measure_corpus(
@@ -158,9 +127,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=2, help="of which the best counts")
     parser.add_argument("--peer-venv", type=Path, help="environment with Daft; made when missing")
     given = parser.parse_args(arguments)
-    daft, version = None, "not asked for: no --peer-venv"
+    daft, why_not = None, "not asked for: no --peer-venv"
     if given.peer_venv is not None:
-        daft, version = prepare_daft(given.peer_venv.absolute())
+        try:
+            daft = launch.prepare("daft", given.peer_venv)
+        except measure.BenchmarkError as error:
+            why_not = str(error)
     data, measured, peers, budgets = {}, {}, {}, {}
     with measure.working_folder(given.folder) as folder:
         folders = {str(size): folder / f"mean-{size}" for size in given.mean_bytes}
@@ -183,7 +155,12 @@ def main(arguments: list[str] | None = None) -> int:
             "num_perm": 128,
         },
         measured=measured,
-        peer={"name": "daft", "version": version, "is_measured": daft is not None, "runs": peers},
+        peer={
+            "name": "daft",
+            "is_measured": daft is not None,
+            "why_not": why_not if daft is None else None,
+            "runs": peers,
+        },
         budgets=budgets,
         notes=NOTES,
     )

@@ -16,7 +16,7 @@ import math
 import re
 import sysconfig
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -175,7 +175,7 @@ def all_pairs(sets: list[NDArray[np.int64]], threshold: float) -> Truth:
 
 
 def table(
-    chances: dict[int, Iterable[float]],
+    chances: Mapping[int, Iterable[float]],
     best: dict[int, float],
     found: set[int],
     recall: Callable[[float], float],
