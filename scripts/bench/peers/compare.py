@@ -169,8 +169,8 @@ def run_all(
             if variant is not FLOOR:
                 asked[variant.label]["paths"].append(str(answer))
     (folder / "answers.json").write_text(json.dumps(asked))
-    command = [sys.executable, launch.HERE / "score.py", folder / "answers.json", *files]
-    scored: dict[str, Any] = json.loads(measure.run(command).stdout)
+    scorer = [sys.executable, str(launch.HERE / "score.py"), str(folder / "answers.json")]
+    scored: dict[str, Any] = json.loads(measure.run([*scorer, *map(str, files)]).stdout)
     found = runs[OURS][0]["found"]["documents"], runs[OURS][0]["text_bytes"]
     tools = {
         label: told_of(held, *found, scored["scores"].get(label)) for label, held in runs.items()
