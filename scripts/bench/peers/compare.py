@@ -6,12 +6,12 @@ The task: word 5-grams of lower-cased runs of letters and digits, 128 permutatio
 Every tool reads the same files, each peer in an environment of its own (launch.py), and names what
 is alike; greendata also verifies it and commits it to a catalog, within its time.
 
-* Banding: every peer runs with greendata's 16 x 8 and with 9 x 13, which datasketch chooses for
-  itself at this threshold; rensa also with the 8 x 16 that its deduplicator chooses. Daft leaves it
-  to the caller. greendata's is its default.
+* Banding: every peer runs with greendata's 16 x 8, and with what it chooses for itself at this
+  threshold: datasketch 9 x 13, rensa's deduplicator 8 x 16. Daft leaves it to the caller and also
+  gets 9 x 13.
 * rensa is full-set R-MinHash; it names pairs like the others, and once more gives flags only, its
-  shortest way. ``nothing`` reads and shingles in Python, and so bounds rensa and datasketch.
-* datasketch gets a subset (``--slow-megabytes`` from the start of the files), and greendata runs on
+  shortest way. Reading and shingling in Python, which bounds rensa and datasketch, is told apart.
+* datasketch gets a subset (``--slow-megabytes``, the starts of the files), and greendata runs on
   that too.
 * Repetitions take turns, so that a disturbance hits all; the one of least CPU time counts (user and
   system, of the process tree, after start-up and imports). Each has another seed; recall and
@@ -84,7 +84,6 @@ VARIANTS = (
     Variant(peer="daft", ask=launch.Ask(bands=9, rows=13)),
     Variant(peer="rensa", ask=launch.Ask(bands=16, rows=8)),
     Variant(peer="rensa", ask=launch.Ask(bands=16, rows=8, flags=True)),
-    Variant(peer="rensa", ask=launch.Ask(bands=9, rows=13)),
     Variant(peer="rensa", ask=launch.Ask(bands=8, rows=16)),
     Variant(peer="datasketch", ask=launch.Ask(bands=16, rows=8), is_slow=True),
     Variant(peer="datasketch", ask=launch.Ask(bands=9, rows=13), is_slow=True),
@@ -162,6 +161,8 @@ def run_all(
         runs[OURS].append(figures)
         asked[OURS]["paths"].append(str(answer))
         for place, variant in enumerate(chosen):
+            if variant is FLOOR and seed > 1:
+                continue
             answer = folder / f"answer-{place}-{seed}.parquet"
             ask = dataclasses.replace(variant.ask, seed=seed)
             figures = launch.run(variant.peer, pythons[variant.peer], files, ask, answer)
@@ -201,15 +202,18 @@ def asked_of(ask: launch.Ask, kind: str) -> dict[str, Any]:
     return {"kind": kind, "bands": ask.bands, "rows": ask.rows, "paths": []}
 
 
-def ratios(tools: Mapping[str, Any]) -> dict[str, float]:
-    """How many times as fast as each peer, at the fastest of its variants, greendata is."""
-    rate = {label: entry["megabytes_a_cpu_second"] for label, entry in tools.items()}
-    fastest: dict[str, float] = {}
-    for label, entry in tools.items():
-        if label != OURS and entry["score"] is not None:
-            peer = label.partition(" ")[0]
-            fastest[peer] = max(fastest.get(peer, 0.0), rate[label])
-    return {peer: round(rate[OURS] / best, 2) for peer, best in fastest.items()}
+def ratios(tools: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """How many times as fast as each peer greendata is: at its own banding, and at the fastest."""
+    ours = tools[OURS]["megabytes_a_cpu_second"]
+    found: dict[str, dict[str, float]] = {}
+    for variant in VARIANTS:
+        if variant.label in tools:
+            ratio = round(ours / tools[variant.label]["megabytes_a_cpu_second"], 2)
+            peer = found.setdefault(variant.peer, {"to_the_fastest": math.inf})
+            peer["to_the_fastest"] = min(peer["to_the_fastest"], ratio)
+            if variant.ask == OUR_BANDING:
+                peer["at_the_same_banding"] = ratio
+    return found
 
 
 def recall_budgets(tools: Mapping[str, Any], repeats: int) -> dict[str, dict[str, Any]]:
@@ -241,7 +245,9 @@ def budgets_of(tools: Mapping[str, Any], repeats: int) -> dict[str, dict[str, An
         "exact_copies_missed": measure.at_most(ours["exact_copies_missed"], 0),
     }
     if "daft" in (ratio := ratios(tools)):
-        budgets["ratio_to_daft"] = measure.at_least(ratio["daft"], LEAST_RATIO_TO_DAFT)
+        budgets["ratio_to_daft"] = measure.at_least(
+            ratio["daft"]["to_the_fastest"], LEAST_RATIO_TO_DAFT
+        )
     return budgets | recall_budgets(tools, repeats)
 
 
@@ -285,8 +291,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="Parquet, with texts")
     parser.add_argument("--mean-bytes", type=int, nargs="*", default=[1024, 4096])
     parser.add_argument("--python-sources", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--megabytes", type=float, default=100, help="of text, but of --data")
-    parser.add_argument("--slow-megabytes", type=float, default=16, help="for slow peers")
+    parser.add_argument("--megabytes", type=float, default=200, help="of text, but of --data")
+    parser.add_argument("--slow-megabytes", type=float, default=24, help="for slow peers")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3, help="of which the best counts")

@@ -59,12 +59,15 @@ def chunks(texts: Iterable[str], most_bytes: int) -> Iterator[tuple[list[str], i
 
 
 def write(sources: list[Path], target: Path, most_bytes: float) -> dict[str, Any]:
-    """Write the start of each source, all equally long, into files of the target."""
+    """Write the start of each source, in proportion to its rows, into files of the target."""
     target.mkdir(parents=True, exist_ok=True)
     number, size, parts = 0, 0, 0
+    rows_of = {source: pq.read_metadata(source).num_rows for source in sources}
     for source in sources:
         writer, in_part = None, 0
-        for texts, added in chunks(texts_of(source, most_bytes / len(sources)), GROUP_BYTES):
+        share = rows_of[source] / max(1, sum(rows_of.values()))
+        most = most_bytes * share if share else 0.0
+        for texts, added in chunks(texts_of(source, most), GROUP_BYTES):
             if writer is None:
                 path = target / f"part-{parts:05d}.parquet"
                 options = {"compression": "zstd", "compression_level": LEVEL}

@@ -91,8 +91,11 @@ def read_duplicates(path: Path, corpus: Corpus, truth: Truth) -> Answer:
     for row in rows:
         document = row["document_uri"], row["document_row"]
         kept = row["kept_uri"], row["kept_row"]
+        alike.add(
+            number[document]
+        )  # copies of a redundant text are near duplicates of what is kept
         if row["kind"] == "exact":
-            alike |= {number[document], number[kept]}
+            alike.add(number[kept])
         else:
             pairs.add((corpus.documents[kept], corpus.documents[document]))
     return Answer(
