@@ -203,9 +203,14 @@ def test_ratios_are_to_the_same_banding_and_to_the_fastest() -> None:
         "greendata": tool(80.0, 0.9),
         "daft 16x8": tool(16.0, 0.9),
         "daft 9x13": tool(20.0, 0.5),
+        "rensa 16x8": tool(10.0, 0.9),
+        "rensa 8x16": tool(8.0, 0.3),
         "reading and shingling in Python": tool(40.0, None),
     }
-    assert compare.ratios(tools) == {"daft": {"to_the_fastest": 4.0, "at_the_same_banding": 5.0}}
+    assert compare.ratios(tools) == {
+        "daft": {"to_the_fastest": 4.0, "at_the_same_banding": 5.0},
+        "rensa": {"to_the_fastest": 8.0, "at_the_same_banding": 8.0},
+    }
 
 
 @pytest.mark.parametrize(("ours", "is_within"), [(0.945, True), (0.935, False)])
