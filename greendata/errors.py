@@ -34,6 +34,18 @@ class ConfigError(GreendataError, ValueError):
     exit_code = 10
 
 
+class PolicyError(GreendataError, ValueError):
+    """A policy file is wrong: each line of the message begins with ``file:line:column``."""
+
+    exit_code = 11
+
+
+class PolicyCaseError(GreendataError):
+    """A case beside a policy expects another decision than the policies make."""
+
+    exit_code = 13
+
+
 class StoreUnreachableError(GreendataError, ConnectionError):
     """A store does not answer, or a device fails below it.
 

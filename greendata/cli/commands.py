@@ -16,6 +16,7 @@ from greendata.cli.match import match
 from greendata.cli.objects import objects
 from greendata.cli.options import global_options
 from greendata.cli.overlap import overlap
+from greendata.cli.policy import policy
 from greendata.cli.scan import scan
 from greendata.cli.settings import Settings
 
@@ -37,7 +38,7 @@ def greendata(context: click.Context) -> None:
     \b
     Exit codes:
       0 done, 1 bug, 2 usage, 3 done but some objects could not be read, 4 found,
-      10 configuration, 20 unreachable, 21 denied, 22 not found, 30 changed,
+      10 configuration, 11 policy wrong, 13 policy case failed, 20 unreachable, 21 denied, 22 not found, 30 changed,
       31 damaged, 32 limit exceeded, 33 the store cannot do it safely, 40 locked,
       41 catalog newer than program, 50 extra missing, 128 + n ended by signal n
     """
@@ -54,6 +55,7 @@ for command in (
     inventory,
     objects,
     footprint,
+    policy,
     doctor,
     demo,
 ):

@@ -1,0 +1,90 @@
+"""Policies, cases and explanations, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from greendata.cli.output import print_line, visible_uri
+from greendata.units import format_count
+
+if TYPE_CHECKING:
+    from greendata.jobs.policies import PolicyCheck, PolicyExplanation, PolicyTest
+    from greendata.policy.explain import Explanation, PolicyVerdict
+
+_MARKS = {True: "yes", False: "no", None: "unknown"}
+
+
+def show_check(found: PolicyCheck) -> None:
+    """Findings a line each, then what was read."""
+    for finding in found.findings:
+        print_line(f"{finding.place}: {finding.level}: {finding.policy} {finding.message}")
+    warnings = sum(finding.level == "warning" for finding in found.findings)
+    print_line(
+        f"{format_count(len(found.policies))} policies in {format_count(len(found.files))} files,"
+        f" {format_count(found.cases)} cases: no mistake, {warnings} warnings."
+    )
+    print_line(f"Digest {found.digest}")
+
+
+def show_test(found: PolicyTest) -> None:
+    """Failures, then how many passed, and what no case covers."""
+    for report in found.cases:
+        for line in report.failures:
+            print_line(f"FAILED {line}")
+    for name in found.without_cases:
+        print_line(f"{name}: no cases beside it")
+    for name in found.untested:
+        print_line(f"{name}: no case in which this policy decides")
+    passed = len(found.cases) - found.failed
+    print_line(f"{passed} of {len(found.cases)} cases passed.")
+
+
+def show_explanation(found: PolicyExplanation) -> None:
+    """Each version of the object with the steps of every policy."""
+    for entry in found.objects:
+        _show_object(entry)
+    print_line(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC or later.")
+
+
+def _show_object(entry: Explanation) -> None:
+    version = f" version {entry.version_id}" if entry.version_id else ""
+    print_line(f"{visible_uri(entry.uri)}{version} ({entry.state})")
+    if entry.decisions:
+        for name, action in entry.decisions.items():
+            print_line(f"  decided by {name}: {_action(action)}")
+    elif entry.stays:
+        stays = entry.stays
+        print_line(f"  stays: {stays.reason} ({stays.policy}: {stays.because})")
+    else:
+        print_line("  no policy that acts is about it")
+    print_line()
+    for verdict in entry.policies:
+        _show_verdict(verdict)
+        print_line()
+
+
+def _show_verdict(verdict: PolicyVerdict) -> None:
+    because = f": {verdict.because}" if verdict.because else ""
+    print_line(f"  {verdict.policy} ({_action(verdict.action)}): {verdict.verdict}{because}")
+    for step in verdict.steps:
+        values = ", ".join(f"{name} = {_value(value)}" for name, value in step.values.items())
+        shown = f"   [{values}]" if values else ""
+        print_line(f"    {_MARKS[step.passed]:<8} {step.text}{shown}")
+
+
+def _value(value: Any) -> str:
+    return "unknown" if value is None else str(value)
+
+
+def _action(action: Mapping[str, Any]) -> str:
+    found = []
+    for name, value in action.items():
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{key}: {_listed(item)}" for key, item in value.items())
+        found.append(f"{name}: {value}" if value else name)
+    return "; ".join(found)
+
+
+def _listed(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

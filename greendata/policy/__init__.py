@@ -1,0 +1,1 @@
+"""The policy language: documents, their expressions, decisions with reasons, and their cases."""
