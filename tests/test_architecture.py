@@ -41,8 +41,9 @@ HOMES = {
     "datasketch": ("greendata.dedup.lsh",),
     "click": ("greendata.cli",),
     "rich": ("greendata.cli",),
-    "pydantic": ("greendata.config",),
-    "ruamel": ("greendata.config",),
+    "pydantic": ("greendata.config", "greendata.policy.model", "greendata.policy.document"),
+    "ruamel": ("greendata.config", "greendata.policy.text"),
+    "sqlglot": ("greendata.policy",),
     "boto3": ("greendata.stores.s3",),
     "botocore": ("greendata.stores.s3",),
     "azure": ("greendata.stores.azure",),
@@ -65,6 +66,7 @@ HEAVY = (
     "rich",
     "ruamel",
     "scipy",
+    "sqlglot",
     "zstandard",
 )
 NAMES_THAT_SAY_NOTHING = ("utils", "util", "common", "helpers", "helper", "misc")

@@ -38,9 +38,9 @@ def greendata(context: click.Context) -> None:
     \b
     Exit codes:
       0 done, 1 bug, 2 usage, 3 done but some objects could not be read, 4 found,
-      10 configuration, 11 policy wrong, 13 policy case failed, 20 unreachable, 21 denied, 22 not found, 30 changed,
-      31 damaged, 32 limit exceeded, 33 the store cannot do it safely, 40 locked,
-      41 catalog newer than program, 50 extra missing, 128 + n ended by signal n
+      10 configuration, 11 policy wrong, 13 policy case failed, 20 unreachable, 21 denied,
+      22 not found, 30 changed, 31 damaged, 32 limit exceeded, 33 the store cannot do it safely,
+      40 locked, 41 catalog newer than program, 50 extra missing, 128 + n ended by signal n
     """
     context.ensure_object(Settings).command = context.invoked_subcommand or ""
 

@@ -138,3 +138,84 @@ def schema() -> None:
     from greendata.policy.document import json_schema
 
     print_json(json_schema())
+
+
+@policy.command("import")
+@click.argument("file")
+@click.option("--bucket", metavar="NAME", help="The bucket that S3 rules were on.")
+@click.option("--account", metavar="NAME", help="The storage account that Azure rules were on.")
+@click.option("-o", "--output", metavar="FILE", help="The policy file; by default it is printed.")
+@click.option("--force", is_flag=True, help="Replace the policy file if it is there.")
+@shared_options
+@click.pass_obj
+def import_command(
+    settings: Settings,
+    /,
+    file: str,
+    bucket: str | None,
+    account: str | None,
+    output: str | None,
+    force: bool,
+) -> None:
+    """Turn S3 or Azure lifecycle rules, or Cloud Custodian's, into policies.
+
+    FILE is S3 lifecycle XML or JSON, an Azure management policy (JSON) or a Custodian file. A
+    comment stands wherever the meaning cannot be kept.
+
+    \b
+    Examples:
+      aws s3api get-bucket-lifecycle-configuration --bucket corp-train > lifecycle.json
+      greendata policy import lifecycle.json --bucket corp-train -o policies/imported.yaml
+    """
+    import sys
+
+    from greendata.cli.output import print_json
+    from greendata.cli.show_policy import show_import
+    from greendata.jobs.policy_rules import import_policies
+
+    found = import_policies(file, bucket=bucket, account=account, output=output, overwrite=force)
+    if settings.is_json:
+        print_json(found.as_dict())
+    elif output is None:
+        sys.stdout.write(found.text)
+    else:
+        show_import(found)
+
+
+@policy.command("export")
+@click.argument("files", nargs=-1, required=True)
+@click.option("--to", type=click.Choice(("s3", "azure")), required=True, help="Whose rules.")
+@click.option("--bucket", metavar="NAME", help="The bucket to write S3 rules for.")
+@click.option("--account", metavar="NAME", help="The storage account to write Azure rules for.")
+@shared_options
+@click.pass_obj
+def export_command(
+    settings: Settings,
+    /,
+    files: tuple[str, ...],
+    to: str,
+    bucket: str | None,
+    account: str | None,
+) -> None:
+    """Print the lifecycle rules that say what policies say; stderr names what cannot be said.
+
+    \b
+    Example:
+      greendata policy export policies/ --to s3 --bucket corp-train > lifecycle.json
+    """
+    from dataclasses import asdict
+
+    from greendata.cli.output import print_json
+    from greendata.cli.show_policy import show_export_notes
+    from greendata.jobs.policy_rules import export_policies
+    from greendata.model import SCHEMA_VERSION
+
+    is_s3 = to == "s3"
+    found = export_policies(
+        files, to="s3" if is_s3 else "az", container=bucket if is_s3 else account
+    )
+    if settings.is_json:
+        print_json({"schema_version": SCHEMA_VERSION} | asdict(found))
+    else:
+        print_json(found.document)
+        show_export_notes(found)

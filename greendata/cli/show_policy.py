@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from greendata.cli.output import print_line, visible_uri
+from greendata.cli.output import print_line, visible, visible_uri
 from greendata.units import format_count
 
 if TYPE_CHECKING:
     from greendata.jobs.policies import PolicyCheck, PolicyExplanation, PolicyTest
+    from greendata.jobs.policy_rules import ImportedPolicies
     from greendata.policy.explain import Explanation, PolicyVerdict
+    from greendata.policy.native.export import Exported
 
 _MARKS = {True: "yes", False: "no", None: "unknown"}
 
@@ -88,3 +91,18 @@ def _action(action: Mapping[str, Any]) -> str:
 
 def _listed(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def show_import(found: ImportedPolicies) -> None:
+    """What a file became, and what of it is not kept."""
+    print_line(f"{found.source} ({found.kind}): {len(found.policies)} policies in {found.output}.")
+    for sentence in (*found.comments, *(f"Left out: {text}" for text in found.left_out)):
+        print_line(f"  {sentence}")
+
+
+def show_export_notes(found: Exported) -> None:
+    """On stderr: the rules themselves are the output."""
+    for sentence in found.notes:
+        print(f"note: {visible(sentence)}", file=sys.stderr)
+    for sentence in found.left_out:
+        print(f"left out: {visible(sentence)}", file=sys.stderr)

@@ -128,7 +128,7 @@ def load_policies(paths: Sequence[str]) -> PolicySet:
         PolicyError: a mistake in any of them.
     """
     policies, _ = policy_files(paths)
-    return read_policies((str(path), _read(path)) for path in policies)
+    return read_policies((str(path), read_bounded(path)) for path in policies)
 
 
 def check_policies(paths: Sequence[str]) -> PolicyCheck:
@@ -144,7 +144,7 @@ def check_policies(paths: Sequence[str]) -> PolicyCheck:
     for path in cases:
         try:
             beside = read_policies([_named(_policies_of(path))])
-            number += len(read_cases(str(path), _read(path), beside).rows)
+            number += len(read_cases(str(path), read_bounded(path), beside).rows)
         except PolicyError as error:
             mistakes.append(error.message)
     if mistakes:
@@ -245,11 +245,15 @@ def surroundings(
 
 
 def _named(path: Path) -> tuple[str, bytes]:
-    return str(path), _read(path)
+    return str(path), read_bounded(path)
 
 
-def _read(path: Path) -> bytes:
-    """The file's content, no more of it than the reader's limit can tell."""
+def read_bounded(path: Path) -> bytes:
+    """The file's content, no more of it than the reader's limit can tell.
+
+    Raises:
+        PolicyError: it cannot be read.
+    """
     try:
         with path.open("rb") as stream:
             return stream.read(LARGEST_FILE_BYTES + 1)

@@ -146,9 +146,7 @@ def _bad_case(file: YamlFile, path: Path, case: Case, policies: PolicySet) -> It
             f"{len(case.objects)} objects are given, of {len(case.expectations)} is something"
             " expected",
         )
-    keys = [
-        (given.uri, (given.model_extra or {}).get("version_id")) for given in case.objects
-    ]
+    keys = [(given.uri, (given.model_extra or {}).get("version_id")) for given in case.objects]
     if len(set(keys)) < len(keys):
         yield file.complaint(
             (*path, "given"), "the same object twice: give each version its version_id"
@@ -217,9 +215,7 @@ def _value(name: str, value: Any) -> Any:
     """As the column holds it; None is unknown."""
     kind = VIEW_COLUMNS.get(name)
     if kind is None:
-        told = (
-            " It follows from the versions that are given." if name in VERSION_COLUMNS else ""
-        )
+        told = " It follows from the versions that are given." if name in VERSION_COLUMNS else ""
         raise UsageError(f"no column of the inventory.{told or did_you_mean(name, VIEW_COLUMNS)}")
     if value is None:
         return None

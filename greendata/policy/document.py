@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-import types
 import typing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -310,9 +310,8 @@ def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[Bas
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     from pydantic import BaseModel
 
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        if issubclass(annotation, BaseModel):
-            yield annotation
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
         return
     for part in typing.get_args(annotation):
         yield from _models_in(part)

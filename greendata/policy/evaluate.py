@@ -220,33 +220,29 @@ def _object_layers(
     is_version = "format IS DISTINCT FROM 'upload'"
     if markers:
         # one whose object has no version left
-        layers.append(
-            (
-                "lone_markers",
-                f"SELECT store_id, uri FROM {source}"
-                f" SEMI JOIN (SELECT store_id, uri FROM {source} WHERE is_delete_marker)"
-                f" USING (store_id, uri) WHERE {is_version}"
-                " GROUP BY ALL HAVING bool_and(is_delete_marker)",
-            )
+        lone = (
+            f"SELECT store_id, uri FROM {source}"
+            f" SEMI JOIN (SELECT store_id, uri FROM {source} WHERE is_delete_marker)"
+            f" USING (store_id, uri) WHERE {is_version}"
+            " GROUP BY ALL HAVING bool_and(is_delete_marker)"
         )
+        layers.append(("lone_markers", lone))
         joins += " LEFT JOIN lone_markers l ON l.store_id = i.store_id AND l.uri = i.uri"
         added += ", l.uri IS NOT NULL AS is_lone"
         marker = "CASE WHEN is_lone THEN 'expired-delete-marker' ELSE 'delete-marker' END"
     if versions:
         as_of = f"TIMESTAMPTZ {quoted(around.as_of.isoformat())}"
         earlier = f"NOT is_latest AND {is_version}"
-        layers.append(
-            (
-                "versions",
-                "SELECT store_id, uri, version_id,"
-                f" date_sub('day', lead(modified_at) OVER newer, {as_of}) AS noncurrent_days,"
-                " count(*) FILTER (NOT is_latest AND NOT is_delete_marker) OVER (newer ROWS"
-                " BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS newer_versions"
-                f" FROM {source} SEMI JOIN (SELECT store_id, uri FROM {source} WHERE {earlier})"
-                f" USING (store_id, uri) WHERE {is_version} WINDOW newer AS (PARTITION BY"
-                " store_id, uri ORDER BY modified_at, is_latest, version_id NULLS FIRST)",
-            )
+        found = (
+            "SELECT store_id, uri, version_id,"
+            f" date_sub('day', lead(modified_at) OVER newer, {as_of}) AS noncurrent_days,"
+            " count(*) FILTER (NOT is_latest AND NOT is_delete_marker) OVER (newer ROWS"
+            " BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS newer_versions"
+            f" FROM {source} SEMI JOIN (SELECT store_id, uri FROM {source} WHERE {earlier})"
+            f" USING (store_id, uri) WHERE {is_version} WINDOW newer AS (PARTITION BY"
+            " store_id, uri ORDER BY modified_at, is_latest, version_id NULLS FIRST)"
         )
+        layers.append(("versions", found))
         joins += (
             " LEFT JOIN versions v ON NOT i.is_latest AND v.store_id = i.store_id"
             " AND v.uri = i.uri AND v.version_id IS NOT DISTINCT FROM i.version_id"
@@ -333,7 +329,9 @@ def _ordered_layer(slots: Sequence[Slot]) -> str:
         if kind not in columns:
             continue
         # tier and recompress go together: the tier is that of the new object
-        others = [name for name in before if not (kind == "recompress" and name == columns.get("tier"))]
+        others = [
+            name for name in before if not (kind == "recompress" and name == columns.get("tier"))
+        ]
         empty = " AND ".join(f"{name} IS NULL" for name in others) or "true"
         found.append(f"CASE WHEN {empty} THEN {columns[kind]} END AS o_{kind}_policy")
         before.append(columns[kind])

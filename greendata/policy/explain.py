@@ -61,12 +61,12 @@ def explain(connection: DuckDBPyConnection, compiled: CompiledPolicies) -> tuple
         if compiled.policies[number].kind == "protect"
     ]
     listed = ", ".join(["*", *steps, *protections])
-    found = connection.execute(
+    found = connection.sql(
         f"SELECT {listed} FROM ({compiled.objects_sql}) ORDER BY uri, version_id NULLS FIRST"
     ).to_arrow_table()
     verdicts = {
         (row["uri"], row["version_id"]): row
-        for row in connection.execute(compiled.permitted_sql).to_arrow_table().to_pylist()
+        for row in connection.sql(compiled.permitted_sql).to_arrow_table().to_pylist()
     }
     return tuple(
         _explanation(compiled, row, verdicts, known.get((row["uri"], row["version_id"])))
@@ -150,4 +150,3 @@ def _acting_verdict(
 
 def _first_failed(steps: Sequence[Step]) -> str:
     return next((step.text for step in steps if step.passed is not True), "")
-

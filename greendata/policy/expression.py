@@ -21,7 +21,7 @@ from greendata.policy.tiers import STORES, TIERS
 
 if TYPE_CHECKING:
     from sqlglot import exp
-    from sqlglot.dialects.dialect import Dialect
+    from sqlglot.parser import Parser
 
 LARGEST = 2**63 - 1
 MOST_CONJUNCTS = 90
@@ -35,7 +35,7 @@ class Conjunct:
 
     text: str
     offset: int
-    tree: exp.Expression
+    tree: exp.Expr
     columns: frozenset[str]
 
 
@@ -57,7 +57,7 @@ class _Typed:
     """A checked node: its kind, its SQL, the column or literal that it is, and where."""
 
     kind: Kind
-    sql: exp.Expression
+    sql: exp.Expr
     offset: int
     column: str | None = None
     literal: str | Decimal | None = None
@@ -114,16 +114,15 @@ def parse_condition(text: str) -> Condition:
     return Condition(text=" ".join(text.split()), conjuncts=tuple(parts))
 
 
-def _columns_of(tree: exp.Expression) -> Sequence[exp.Column]:
+def _columns_of(tree: exp.Expr) -> Sequence[exp.Column]:
     from sqlglot import exp
 
     return list(tree.find_all(exp.Column))
 
 
 @functools.cache
-def _dialect() -> type[Dialect]:
+def _parser() -> type[Parser]:
     """SQL without any function of its own: a call stays a name with arguments."""
-    from sqlglot.dialects.dialect import Dialect
     from sqlglot.parser import Parser
 
     class PolicyParser(Parser):
@@ -132,18 +131,15 @@ def _dialect() -> type[Dialect]:
         NO_PAREN_FUNCTIONS = {}  # noqa: RUF012
         NO_PAREN_FUNCTION_PARSERS = {}  # noqa: RUF012
 
-    class PolicySql(Dialect):
-        Parser = PolicyParser
-        parser_class = PolicyParser
-
-    return PolicySql
+    return PolicyParser
 
 
-def _parse(text: str) -> exp.Expression:
+def _parse(text: str) -> exp.Expr:
     from sqlglot.errors import SqlglotError
+    from sqlglot.tokens import Tokenizer
 
     try:
-        trees = _dialect()().parse(text)
+        trees = _parser()().parse(Tokenizer().tokenize(text), text)
     except SqlglotError as error:
         place, what = _syntax(error)
         raise ExpressionError(min(place, max(len(text) - 1, 0)), what) from error
@@ -161,19 +157,20 @@ def _syntax(error: Any) -> tuple[int, str]:
     return max(column - max(len(highlight), 1), 0), what
 
 
-def _offset(node: exp.Expression, base: int) -> int:
+def _offset(node: exp.Expr, base: int) -> int:
     """Where the first leaf below a node stands."""
     starts = [child.meta["start"] for child in node.walk() if "start" in child.meta]
     return base + min(starts, default=0)
 
 
-def _check(node: exp.Expression, base: int, text: str, depth: int) -> _Typed:
+def _check(node: exp.Expr, base: int, text: str, depth: int) -> _Typed:
     from sqlglot import exp
 
     if depth > 40:
         raise ExpressionError(_offset(node, base), "nested too deeply")
     check = functools.partial(_check, base=base, text=text, depth=depth + 1)
     offset = _offset(node, base)
+    tree: exp.Expr
     match node:
         case exp.Paren():
             inner = check(node.this)
@@ -218,7 +215,7 @@ def _check(node: exp.Expression, base: int, text: str, depth: int) -> _Typed:
     )
 
 
-def _given(node: exp.Expression) -> list[str]:
+def _given(node: exp.Expr) -> list[str]:
     return [name for name, value in node.args.items() if value]
 
 
@@ -230,9 +227,7 @@ def _column(node: exp.Column, offset: int) -> _Typed:
         raise ExpressionError(
             offset, f"unknown column {node.sql()!r}.{did_you_mean(name, COLUMNS)}"
         )
-    return _Typed(
-        kind=COLUMNS[name], sql=exp.column(name, quoted=True), offset=offset, column=name
-    )
+    return _Typed(kind=COLUMNS[name], sql=exp.column(name, quoted=True), offset=offset, column=name)
 
 
 def _literal(node: exp.Literal | exp.Boolean, offset: int) -> _Typed:
@@ -242,9 +237,7 @@ def _literal(node: exp.Literal | exp.Boolean, offset: int) -> _Typed:
         return _Typed(kind=Kind.TRUTH, sql=exp.Boolean(this=node.this), offset=offset)
     if node.is_string:
         text = str(node.this)
-        return _Typed(
-            kind=Kind.TEXT, sql=exp.Literal.string(text), offset=offset, literal=text
-        )
+        return _Typed(kind=Kind.TEXT, sql=exp.Literal.string(text), offset=offset, literal=text)
     return _number(Decimal(str(node.this)), Kind.NUMBER, offset, is_plain=True)
 
 
@@ -254,7 +247,7 @@ def _number(value: Decimal, kind: Kind, offset: int, *, is_plain: bool = False) 
     if abs(value) > LARGEST:
         raise ExpressionError(offset, "a number beyond 2**63 - 1")
     shown = format(value.normalize(), "f")
-    tree: exp.Expression = exp.Literal.number(shown.lstrip("-"))
+    tree: exp.Expr = exp.Literal.number(shown.lstrip("-"))
     if value < 0:
         tree = exp.Paren(this=exp.Neg(this=tree))
     return _Typed(kind=kind, sql=tree, offset=offset, literal=value, is_plain=is_plain)
@@ -272,7 +265,7 @@ def _truth(part: _Typed) -> _Typed:
     return part
 
 
-def _is(node: exp.Expression, check: Any, offset: int) -> _Typed:
+def _is(node: exp.Expr, check: Any, offset: int) -> _Typed:
     """``IS [NOT] NULL, TRUE, FALSE`` and ``IS [NOT] DISTINCT FROM``."""
     from sqlglot import exp
 
@@ -282,7 +275,7 @@ def _is(node: exp.Expression, check: Any, offset: int) -> _Typed:
             raise ExpressionError(offset, "after IS comes NULL, TRUE, FALSE or DISTINCT FROM")
         if isinstance(node.expression, exp.Boolean):
             _truth(subject)
-        tree: exp.Expression = exp.Is(this=subject.sql, expression=node.expression.copy())
+        tree: exp.Expr = exp.Is(this=subject.sql, expression=node.expression.copy())
     else:
         left, right = _comparable(check(node.this), check(node.expression))
         tree = type(node)(this=left.sql, expression=right.sql)
@@ -317,8 +310,7 @@ def _comparable(left: _Typed, right: _Typed) -> tuple[_Typed, _Typed]:
         if known and isinstance(value.literal, str) and value.literal not in known:
             raise ExpressionError(
                 value.offset,
-                f"{column.column} is never {value.literal!r}."
-                f"{did_you_mean(value.literal, known)}",
+                f"{column.column} is never {value.literal!r}.{did_you_mean(value.literal, known)}",
                 hint=f"It is one of {', '.join(known)}.",
             )
     return left, right
@@ -362,7 +354,7 @@ def _time(part: _Typed) -> _Typed:
     return _Typed(kind=Kind.TIME, sql=tree, offset=part.offset)
 
 
-def _arithmetic(node: exp.Expression, left: _Typed, right: _Typed) -> _Typed:
+def _arithmetic(node: exp.Expr, left: _Typed, right: _Typed) -> _Typed:
     """In floating point, so that nothing overflows; a division by zero is unknown."""
     from sqlglot import exp
 
@@ -388,7 +380,7 @@ def _arithmetic(node: exp.Expression, left: _Typed, right: _Typed) -> _Typed:
     return _Typed(kind=kind, sql=tree, offset=left.offset)
 
 
-def _double(tree: exp.Expression) -> exp.Expression:
+def _double(tree: exp.Expr) -> exp.Expr:
     from sqlglot import exp
 
     return exp.Cast(this=tree, to=exp.DataType.build("DOUBLE"))

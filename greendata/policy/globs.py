@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _SPECIAL = re.compile(r"[*?]")
 
 
-def match_glob(subject: exp.Expression, pattern: str) -> exp.Expression:
+def match_glob(subject: exp.Expr, pattern: str) -> exp.Expr:
     """SQL that is true where ``subject`` matches as a whole.
 
     The usual shapes become plain text functions; the rest a regular expression, which DuckDB's
@@ -19,10 +19,8 @@ def match_glob(subject: exp.Expression, pattern: str) -> exp.Expression:
     """
     from sqlglot import exp
 
-    def call(name: str, *arguments: exp.Expression | str) -> exp.Expression:
-        given = [
-            exp.Literal.string(item) if isinstance(item, str) else item for item in arguments
-        ]
+    def call(name: str, *arguments: exp.Expr | str) -> exp.Expr:
+        given = [exp.Literal.string(item) if isinstance(item, str) else item for item in arguments]
         return exp.Anonymous(this=name, expressions=given)
 
     if not _SPECIAL.search(pattern):
@@ -31,9 +29,9 @@ def match_glob(subject: exp.Expression, pattern: str) -> exp.Expression:
     if start != pattern and not _SPECIAL.search(start):
         return call("starts_with", subject, start)
     name = end.removeprefix("/").removeprefix("*")
-    if end != pattern and (end == f"/*{name}" or end == name) and not _SPECIAL.search(name):
-        if "/" not in name:
-            return call("ends_with", subject, name)
+    is_ending = end != pattern and end in (f"/*{name}", name)
+    if is_ending and not re.search("[*?/]", name):
+        return call("ends_with", subject, name)
     folder = end.removesuffix("**")
     if end not in (pattern, folder) and re.fullmatch(r"/[^*?]+/", folder):
         return call("contains", call("concat", "/", subject), folder)

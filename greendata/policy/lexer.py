@@ -6,6 +6,7 @@ that only look like others, nesting that would exhaust a parser.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -156,8 +157,9 @@ def split_conjuncts(text: str, words: list[Word]) -> list[tuple[int, int]]:
             parts.append((first, before.end))
             first = word.end + 1
     parts.append((first, words[-1].end))
-    return [(start + len(text[start:end]) - len(text[start:end].lstrip()), end)
-            for start, end in parts]
+    return [
+        (start + len(text[start:end]) - len(text[start:end].lstrip()), end) for start, end in parts
+    ]
 
 
 def _word(kind: str, text: str, at: int) -> Word:
@@ -216,13 +218,11 @@ def _refuse_excess(words: list[Word]) -> None:
 
 def _refuse_comments(words: list[Word]) -> None:
     """``--`` and ``/*`` are two marks each here, but the start of a comment to a parser."""
-    for first, second in zip(words, words[1:], strict=False):
+    for first, second in itertools.pairwise(words):
         pair = first.text + second.text
-        if first.kind == second.kind == "mark" and first.end == second.start:
-            if pair in ("--", "/*", "*/", "//"):
-                raise ExpressionError(
-                    first.start, "a comment", hint="Write comments in YAML, after #."
-                )
+        is_mark = first.kind == second.kind == "mark" and first.end == second.start
+        if is_mark and pair in ("--", "/*", "*/", "//"):
+            raise ExpressionError(first.start, "a comment", hint="Write comments in YAML, after #.")
         if first.kind == "word" and second.kind == "text" and first.end == second.start:
             raise ExpressionError(first.start, f"{first.text!r} before a text")
 

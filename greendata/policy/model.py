@@ -162,7 +162,7 @@ class Action(Strict):
 
     @model_validator(mode="after")
     def _one(self) -> Action:
-        if len(self.model_fields_set) != 1 or None in (getattr(self, self.kind),):
+        if len(self.model_fields_set) != 1 or getattr(self, self.kind) is None:
             raise ValueError("an action is exactly one of " + ", ".join(type(self).model_fields))
         return self
 
@@ -222,9 +222,7 @@ class Policy(Strict):
 class Document(Strict):
     """A policy file."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, title="greendata policies"
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, title="greendata policies")
 
     version: Literal[1]
     policies: Annotated[tuple[Policy, ...], Field(min_length=1, max_length=200)]

@@ -46,9 +46,7 @@ def outcomes(connection: DuckDBPyConnection, compiled: CompiledPolicies) -> tupl
     )
 
 
-def _decisions(
-    compiled: CompiledPolicies, numbers: list[int | None]
-) -> dict[str, dict[str, Any]]:
+def _decisions(compiled: CompiledPolicies, numbers: list[int | None]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for slot, number in zip(compiled.slots, numbers, strict=True):
         if number is None:

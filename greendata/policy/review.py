@@ -44,9 +44,7 @@ class _Range:
     with_high: bool = False
 
     def meet(self, other: _Range) -> _Range:
-        low, with_low = max(
-            (self.low, not self.with_low), (other.low, not other.with_low)
-        )
+        low, with_low = max((self.low, not self.with_low), (other.low, not other.with_low))
         high, with_high = min((self.high, self.with_high), (other.high, other.with_high))
         return _Range(low, not with_low, high, with_high)
 
@@ -232,7 +230,7 @@ def _is_nothing(left: _Range | _Values) -> bool:
     return not left if isinstance(left, frozenset) else left.is_empty()
 
 
-def _comparison(tree: exp.Expression) -> tuple[str, _Range | _Values] | None:
+def _comparison(tree: exp.Expr) -> tuple[str, _Range | _Values] | None:
     """A column and what a comparison with plain values leaves of it; None for anything else."""
     from sqlglot import exp
 
@@ -257,7 +255,7 @@ def _comparison(tree: exp.Expression) -> tuple[str, _Range | _Values] | None:
     return _side_by_side(node)
 
 
-def _side_by_side(node: exp.Expression) -> tuple[str, _Range | _Values] | None:
+def _side_by_side(node: exp.Expr) -> tuple[str, _Range | _Values] | None:
     from sqlglot import exp
 
     flipped = {exp.LT: exp.GT, exp.LTE: exp.GTE, exp.GT: exp.LT, exp.GTE: exp.LTE}
@@ -284,7 +282,7 @@ def _side_by_side(node: exp.Expression) -> tuple[str, _Range | _Values] | None:
     return None
 
 
-def _plain(node: exp.Expression) -> str | float | bool | None:
+def _plain(node: exp.Expr) -> str | float | bool | None:
     """A literal's value."""
     from sqlglot import exp
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from greendata.policy.columns import IF_MODIFIED
 from greendata.policy.globs import match_glob
-from greendata.policy.tiers import ARCHIVES, RESTORE_HOURS, STORES, TIERS_OF
+from greendata.policy.tiers import ARCHIVES, RESTORE_HOURS, STORES, TIERS, TIERS_OF
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -36,6 +36,7 @@ class Refusal(IntEnum):
     """Why an action that the condition asks for is not taken."""
 
     UNCHANGED = 200
+    COLDER = 205
     UNSUPPORTED = 210
     ARCHIVED = 220
     READERS = 230
@@ -51,6 +52,7 @@ class Refusal(IntEnum):
 
 REFUSALS = {
     Refusal.UNCHANGED: "it is already as the action would leave it",
+    Refusal.COLDER: "it is in a colder tier, and the condition does not name tier",
     Refusal.UNSUPPORTED: "its store cannot do this",
     Refusal.ARCHIVED: "it is in an archive tier and must be restored first",
     Refusal.READERS: "its dataset has online readers, or nothing says that it has none",
@@ -187,10 +189,10 @@ def condition_checks(policy: LoadedPolicy) -> Iterator[Check]:
         )
 
 
-def _with_modified(tree: exp.Expression) -> exp.Expression:
+def _with_modified(tree: exp.Expr) -> exp.Expr:
     from sqlglot import exp
 
-    def replaced(node: exp.Expression) -> exp.Expression:
+    def replaced(node: exp.Expr) -> exp.Expr:
         other = IF_MODIFIED.get(node.name) if isinstance(node, exp.Column) else None
         if other is None:
             return node
@@ -298,6 +300,11 @@ def _tier_checks(policy: LoadedPolicy) -> Iterator[Check]:
     slow = too_slow(tier, limit) if limit is not None else []
     if slow:
         yield _check(Refusal.RESTORE_TIME, f"store IN {listed(slow)}", "store")
+    colder = TIERS[TIERS.index(tier) + 1 :]
+    names_tier = policy.condition is not None and "tier" in policy.condition.columns
+    if colder and not names_tier:
+        # an idle object in the archive is not to be fetched back by a policy for idle objects
+        yield _check(Refusal.COLDER, f"tier IN {listed(colder)}", "tier")
     # Azure opens an archived blob by moving it up; S3 needs a restored copy to copy from
     yield _check(
         Refusal.ARCHIVED, f"store <> 'az' AND {_IS_ARCHIVED}", "store", "tier", "restore_state"
@@ -306,9 +313,7 @@ def _tier_checks(policy: LoadedPolicy) -> Iterator[Check]:
 
 def too_slow(tier: str, max_restore_hours: int) -> list[str]:
     """Stores in which this tier takes longer to open."""
-    return [
-        store for store in STORES if RESTORE_HOURS.get((store, tier), 0) > max_restore_hours
-    ]
+    return [store for store in STORES if RESTORE_HOURS.get((store, tier), 0) > max_restore_hours]
 
 
 def _reader_checks(policy: LoadedPolicy, around: Surroundings) -> Iterator[Check]:
