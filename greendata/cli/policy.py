@@ -51,7 +51,7 @@ def check(settings: Settings, /, files: tuple[str, ...], strict: bool) -> None:
     if settings.is_json:
         print_json(found.as_dict())
     else:
-        show_check(found)
+        show_check(found, is_verbose=settings.verbosity > 0)
     if strict and any(finding.level == "warning" for finding in found.findings):
         raise click.exceptions.Exit(PolicyError.exit_code)
 

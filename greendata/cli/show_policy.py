@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 _MARKS = {True: "yes", False: "no", None: "unknown"}
 
 
-def show_check(found: PolicyCheck) -> None:
-    """Findings a line each, then what was read."""
+def show_check(found: PolicyCheck, *, is_verbose: bool) -> None:
+    """Warnings a line each, notes too if asked for, then what was read."""
     for finding in found.findings:
-        print_line(f"{finding.place}: {finding.level}: {finding.policy} {finding.message}")
+        if is_verbose or finding.level == "warning":
+            print_line(f"{finding.place}: {finding.level}: {finding.policy} {finding.message}")
     warnings = sum(finding.level == "warning" for finding in found.findings)
+    notes = len(found.findings) - warnings
+    shown = "" if is_verbose or not notes else " (-v shows them)"
     print_line(
         f"{format_count(len(found.policies))} policies in {format_count(len(found.files))} files,"
-        f" {format_count(found.cases)} cases: no mistake, {warnings} warnings."
+        f" {format_count(found.cases)} cases: no mistake, {warnings} warnings, {notes} notes on"
+        f" which policy comes before which{shown}."
     )
     print_line(f"Digest {found.digest}")
 

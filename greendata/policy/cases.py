@@ -46,7 +46,10 @@ class LoadedCases:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:
-    """``failures`` are lines with their places; none: the case passed."""
+    """``failures`` are lines with their places; none: the case passed.
+
+    ``decided_by`` names the policies that decided an object of it, or protected one.
+    """
 
     name: str
     failures: tuple[str, ...]
@@ -101,8 +104,13 @@ def run_cases(
                 cases.file.complaint(place, f"case {case.name!r}: {row['uri']}: {difference}")
                 for difference in _differences(expected, outcome)
             ]
-        decided = frozenset(name for entry in found.values() for name in entry.decisions)
-        yield CaseResult(name=case.name, failures=tuple(failures), decided_by=decided)
+        decided = {name for entry in found.values() for name in entry.decisions}
+        decided |= {
+            entry.stays.because.removeprefix("policy ")
+            for entry in found.values()
+            if entry.stays is not None and entry.stays.reason == "protected"
+        }
+        yield CaseResult(name=case.name, failures=tuple(failures), decided_by=frozenset(decided))
 
 
 def _create_table(connection: DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]) -> None:
