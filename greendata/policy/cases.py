@@ -116,13 +116,14 @@ def run_cases(
 def _create_table(connection: DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]) -> None:
     import pyarrow as pa
 
-    arrow = pa.Table.from_pylist([dict(row) for row in rows], schema=_schema())
+    arrow = pa.Table.from_pylist([dict(row) for row in rows], schema=inventory_schema())
     connection.register("given_objects", arrow)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS FROM given_objects")
     connection.unregister("given_objects")
 
 
-def _schema() -> pa.Schema:
+def inventory_schema() -> pa.Schema:
+    """Columns of the inventory view with types that any case can be put in."""
     import pyarrow as pa
 
     types = {

@@ -279,7 +279,20 @@ def _is(node: exp.Expr, check: Any, offset: int) -> _Typed:
     else:
         left, right = _comparable(check(node.this), check(node.expression))
         tree = type(node)(this=left.sql, expression=right.sql)
+    if not isinstance(node.expression, exp.Null):
+        _refuse_access(tree, offset)
     return _Typed(kind=Kind.TRUTH, sql=exp.Paren(this=tree), offset=offset)
+
+
+def _refuse_access(tree: exp.Expr, offset: int) -> None:
+    """These make something known of an unknown; of reads only ``unknown_access`` may."""
+    for column in _columns_of(tree):
+        if column.name in ACCESS_COLUMNS:
+            raise ExpressionError(
+                offset,
+                f"IS TRUE, IS FALSE and IS DISTINCT FROM would guess an unknown {column.name}",
+                hint="Say `unknown_access: modified` in the policy instead.",
+            )
 
 
 def _in(subject: _Typed, items: Sequence[_Typed], offset: int) -> _Typed:

@@ -160,8 +160,14 @@ def _comes_before(
 
 
 def _may_meet(first: LoadedPolicy, second: LoadedPolicy, boxes: Mapping[str, _Box]) -> bool:
-    if first.state != second.state:
+    if first.state != second.state or not scopes_meet(first, second):
         return False
+    left, right = boxes[first.name].columns, boxes[second.name].columns
+    return not any(_is_nothing(_meet(left[name], right[name])) for name in left.keys() & right)
+
+
+def scopes_meet(first: LoadedPolicy, second: LoadedPolicy) -> bool:
+    """Whether an object may be in the scope of both, as far as datasets and prefixes tell."""
     one, other = _scope(first), _scope(second)
     if one[0] and other[0] and not one[0] & other[0]:
         return False
@@ -169,8 +175,7 @@ def _may_meet(first: LoadedPolicy, second: LoadedPolicy, boxes: Mapping[str, _Bo
         pairs = itertools.product(one[1], other[1])
         if not any(_is_below(a, b) or _is_below(b, a) for a, b in pairs):
             return False
-    left, right = boxes[first.name].columns, boxes[second.name].columns
-    return not any(_is_nothing(_meet(left[name], right[name])) for name in left.keys() & right)
+    return True
 
 
 def _covers(outer: LoadedPolicy, inner: LoadedPolicy, boxes: Mapping[str, _Box]) -> bool:

@@ -215,6 +215,7 @@ def refusal_checks(policy: LoadedPolicy, around: Surroundings) -> Iterator[Check
         yield _check(Refusal.UNKNOWN_CLASS, "tier IS NULL OR tier = 'unknown'", "tier")
     if kind in ("quarantine", "expire", "relocate"):
         yield _check(Refusal.PINNED, "pinned_by IS NOT NULL", "pinned_by")
+    yield from _unchanged_checks(policy)
     if kind in ("quarantine", "expire"):
         yield from _removal_checks(policy, around)
     if kind == "relocate":
@@ -225,7 +226,6 @@ def refusal_checks(policy: LoadedPolicy, around: Surroundings) -> Iterator[Check
         yield from _reader_checks(policy, around)
     if kind in ("recompress", "relocate"):
         yield _check(Refusal.ARCHIVED, _IS_ARCHIVED, "tier", "restore_state")
-    yield from _unchanged_checks(policy)
 
 
 _IS_ARCHIVED = f"tier IN {ARCHIVES} AND restore_state IS NULL"

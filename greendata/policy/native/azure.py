@@ -99,8 +99,10 @@ def _filters(filters: Any, account: str | None) -> tuple[list[str], list[str]]:
     where = ["store = 'az'"] if account is None else [f"account = {quoted(account)}"]
     comments = []
     places = [_place(str(prefix)) for prefix in filters.get("prefixMatch") or []]
-    if places:
-        where.append(places[0] if len(places) == 1 else f"({' or '.join(places)})")
+    if len(places) == 1:
+        where += places[0]
+    elif places:
+        where.append("(" + " or ".join(f"({' and '.join(place)})" for place in places) + ")")
     for tag in filters.get("blobIndexMatch") or []:
         _only(tag, ("name", "op", "value"), "blobIndexMatch")
         if tag.get("op", "==") != "==":
@@ -114,12 +116,12 @@ def _filters(filters: Any, account: str | None) -> tuple[list[str], list[str]]:
     return where, comments
 
 
-def _place(prefix: str) -> str:
+def _place(prefix: str) -> list[str]:
+    """Azure takes the beginning of a container's name, too."""
     container, slash, key = prefix.partition("/")
     if not slash:
-        return f"starts_with(bucket, {quoted(container)})"
-    is_container = f"bucket = {quoted(container)}"
-    return f"({is_container} and starts_with(key, {quoted(key)}))" if key else is_container
+        return [f"starts_with(bucket, {quoted(container)})"]
+    return [f"bucket = {quoted(container)}"] + ([f"starts_with(key, {quoted(key)})"] if key else [])
 
 
 def _drafts(

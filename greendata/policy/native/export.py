@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from greendata.policy.native.atoms import NotExpressibleError, Terms, only, read_terms
+from greendata.policy.review import scopes_meet
+from greendata.policy.verdicts import forbids_sql
 
 if TYPE_CHECKING:
     from greendata.policy.document import LoadedPolicy, PolicySet
@@ -55,6 +57,7 @@ def export_rules(policies: PolicySet, to: Literal["s3", "az"], container: str | 
     exported, notes, left_out = [], [], []
     for policy in policies.policies:
         try:
+            _refuse_protected(policy, policies.policies)
             found, said = _RULES[to](policy, policies.policies, container)
         except NotExpressibleError as error:
             left_out.append(f"{policy.name}: {error}")
@@ -69,6 +72,19 @@ def export_rules(policies: PolicySet, to: Literal["s3", "az"], container: str | 
         notes=tuple(notes),
         left_out=tuple(left_out),
     )
+
+
+def _refuse_protected(policy: LoadedPolicy, others: Sequence[LoadedPolicy]) -> None:
+    """The provider's rules would act on what another policy protects."""
+    if policy.kind == "protect":
+        raise NotExpressibleError("protect: rules cannot forbid anything")
+    for other in others:
+        if (
+            other.kind == "protect"
+            and forbids_sql(other, policy, {}) is not None
+            and scopes_meet(policy, other)
+        ):
+            raise NotExpressibleError(f"{other.name} protects some of it, which rules cannot")
 
 
 def _scope_places(
@@ -100,7 +116,10 @@ def _refuse_what_rules_lack(policy: LoadedPolicy) -> list[str]:
         raise NotExpressibleError(f"guard {', '.join(sorted(guard))}: rules act without asking")
     said = []
     if policy.kind == "expire":
-        said.append("the provider removes at once, without quarantine")
+        said.append(
+            "the provider removes at once, without quarantine, and asks no retention of"
+            " greendata.yaml"
+        )
     return said
 
 
@@ -137,8 +156,12 @@ def _s3_rules(
     if bucket is not None and terms.equals.get("bucket", bucket) != bucket:
         raise NotExpressibleError(f"it is about another bucket than {bucket}")
     action = _s3_action(policy, terms)
-    if policy.kind == "tier" and terms.at_least.get("size_bytes") == DEFAULT_MINIMUM_BYTES:
-        terms.at_least.pop("size_bytes")  # what S3 does by default
+    if policy.kind == "tier" and "size_bytes" not in terms.below:
+        least = terms.at_least.get("size_bytes", 0)
+        if least == DEFAULT_MINIMUM_BYTES:
+            terms.at_least.pop("size_bytes")  # what S3 does by default
+        elif least == 0:
+            said.append("S3 moves nothing smaller than 128 KiB by default")
     rules = []
     for number, (_, folder) in enumerate(places, 1):
         starts = terms.starts.get("key", "")
@@ -176,9 +199,7 @@ def _s3_action(policy: LoadedPolicy, terms: Terms) -> dict[str, Any]:
         case "tier", "current":
             name = CLASS_OF_TIER.get(policy.value)
             if name is None:
-                raise NotExpressibleError(
-                    f"tier {policy.value}: S3 rules only move to colder classes"
-                )
+                raise NotExpressibleError(f"tier {policy.value}: S3 rules only move down")
             if policy.value == "cool" and (days or 0) < SMALLEST_IA_DAYS:
                 raise NotExpressibleError(
                     f"tier cool before {SMALLEST_IA_DAYS} days: S3 takes no such rule"
