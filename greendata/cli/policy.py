@@ -73,9 +73,9 @@ def test_command(settings: Settings, /, files: tuple[str, ...]) -> None:
     from greendata.cli.output import print_json
     from greendata.cli.show_policy import show_test
     from greendata.errors import PolicyCaseError
-    from greendata.jobs.policies import test_policies
+    from greendata.jobs.policies import run_policy_cases
 
-    found = test_policies(files)
+    found = run_policy_cases(files)
     if settings.is_json:
         print_json(found.as_dict())
     else:

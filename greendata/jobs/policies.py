@@ -158,7 +158,7 @@ def check_policies(paths: Sequence[str]) -> PolicyCheck:
     )
 
 
-def test_policies(paths: Sequence[str]) -> PolicyTest:
+def run_policy_cases(paths: Sequence[str]) -> PolicyTest:
     """Run the cases beside each of the policy files.
 
     Raises:
@@ -252,10 +252,13 @@ def read_bounded(path: Path) -> bytes:
     """The file's content, no more of it than the reader's limit can tell.
 
     Raises:
+        ObjectNotFoundError: it is not there.
         PolicyError: it cannot be read.
     """
     try:
         with path.open("rb") as stream:
             return stream.read(LARGEST_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ObjectNotFoundError(f"{path}: no such file") from error
     except OSError as error:
         raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error

@@ -18,8 +18,9 @@ POLICIES = policy_set(
 
 def failures(*cases: dict[str, Any]) -> list[str]:
     raw = json.dumps({"version": 1, "cases": cases}).encode()
+    cases_read = read_cases("c.yaml", raw, POLICIES)
     with duckdb.connect() as connection:
-        found = run_cases(connection, POLICIES, read_cases("c.yaml", raw, POLICIES))
+        found = run_cases(connection, POLICIES, cases_read)
         return [line for result in found for line in result.failures]
 
 

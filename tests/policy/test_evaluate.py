@@ -364,7 +364,7 @@ def decided(policies: PolicySet, rows: list[dict[str, Any]]) -> dict[str, tuple[
     return {entry.uri: (entry.decisions, entry.stays) for entry in decide(policies, *rows)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(policy_mappings(), ROWS, st.randoms(use_true_random=False))
 def test_decisions_depend_neither_on_the_order_of_policies_nor_of_objects(
     policies: list[dict[str, Any]], values: list[dict[str, Any]], shuffle: random.Random
@@ -376,7 +376,7 @@ def test_decisions_depend_neither_on_the_order_of_policies_nor_of_objects(
     assert decided(policy_set(*policies), rows) == found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(policy_mappings(), ROWS)
 def test_every_object_of_the_scope_is_decided_or_stays_and_never_both(
     policies: list[dict[str, Any]], values: list[dict[str, Any]]
