@@ -9,6 +9,7 @@ replaced, and why:
   executable and of valid syntax.
 * ``scripts/try_stores`` runs the program behind it, without installing first.
 * ``source .venv/bin/activate`` puts ``greendata`` on the path; here a two-line script does.
+* ``policies/`` is copied beside the data, with the README's policy in place of the example.
 * ``scripts/bench/…`` take minutes; their files must exist and compile.
 """
 
@@ -18,6 +19,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -65,6 +67,14 @@ def write_data(folder: Path) -> None:
     (folder / "data" / "crawl" / "part-0.jsonl.zst").write_bytes(packed)
     table = pa.table({"text": texts(20, 60), "id": list(range(40))})
     pq.write_table(table, folder / "data" / "books" / "part-0.parquet")
+
+
+def write_yaml(folder: Path, content: str) -> None:
+    """The file that a block names in its first line, else the configuration."""
+    named = re.match(r"# (\S+\.yaml)\n", content)
+    path = folder / (named[1] if named else "greendata.yaml")
+    shutil.copytree(REPOSITORY / "policies", folder / "policies", dirs_exist_ok=True)
+    path.write_text(content)
 
 
 def write_launcher(folder: Path) -> dict[str, str]:
@@ -137,7 +147,7 @@ def test_readme_commands_and_examples_run_in_their_order(tmp_path: Path) -> None
     ran = 0
     for block in blocks():
         if block.language == "yaml":
-            (tmp_path / "greendata.yaml").write_text(block.content)
+            write_yaml(tmp_path, block.content)
         elif block.language == "python":
             program = shlex.join([sys.executable, "-c", block.content])
             assert run(program, tmp_path, environment).startswith("20 of 80\n")

@@ -75,6 +75,8 @@ def _show_verdict(verdict: PolicyVerdict) -> None:
     because = f": {verdict.because}" if verdict.because else ""
     print_line(f"  {verdict.policy} ({_action(verdict.action)}): {verdict.verdict}{because}")
     for step in verdict.steps:
+        if verdict.verdict == "out-of-scope" and step.stage != "scope":
+            continue
         values = ", ".join(f"{name} = {_value(value)}" for name, value in step.values.items())
         shown = f"   [{values}]" if values else ""
         print_line(f"    {_MARKS[step.passed]:<8} {step.text}{shown}")

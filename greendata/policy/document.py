@@ -77,8 +77,9 @@ class LoadedPolicy:
 
     @property
     def action(self) -> dict[str, Any]:
-        """The action as the file has it, defaults filled in."""
-        return self.model.action.model_dump(exclude_none=True)
+        """The action as the file has it, numbers of days filled in."""
+        is_protection = self.kind == "protect"
+        return self.model.action.model_dump(exclude_none=True, exclude_defaults=is_protection)
 
     def complaint(self, *path: int | str, message: str) -> str:
         """A message with the place of a part of this policy."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from greendata.policy.columns import COLUMNS
 from greendata.policy.evaluate import CompiledPolicies, Reason
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing that was asked: None is unknown; ``values`` are those of the columns it names."""
+    """One thing that was asked: None is unknown; ``values`` are those of the columns it names.
 
+    ``stage`` is scope, condition, or obstacle: what would forbid the action whatever policies say.
+    """
+
+    stage: Literal["scope", "condition", "obstacle"]
     text: str
     passed: bool | None
     values: Mapping[str, Any]
@@ -107,6 +111,7 @@ def _verdict(
     policy = compiled.policies[number]
     steps = tuple(
         Step(
+            stage="scope" if check.code == 0 else "condition" if check.unknown_code else "obstacle",
             text=check.text,
             passed=row[f"c{number}_{index}"],
             values={name: row[name] for name in sorted(check.columns & COLUMNS.keys())},

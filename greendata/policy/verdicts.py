@@ -66,6 +66,23 @@ REFUSALS = {
     Refusal.HELD: "it is held, locked or under retention",
 }
 
+CLEARED = {
+    Refusal.UNCHANGED: "the action would change it",
+    Refusal.COLDER: "it is in no colder tier, or the condition names tier",
+    Refusal.UNSUPPORTED: "its store can do this",
+    Refusal.ARCHIVED: "it can be read as it is",
+    Refusal.READERS: "its readers do not mind",
+    Refusal.RESTORE_TIME: "the tier opens soon enough for the guard",
+    Refusal.UNKNOWN_REGION: "its region and the one to go to are declared",
+    Refusal.RESIDENCY: "its dataset's residency allows that region",
+    Refusal.COPIES: "enough verified copies would stay",
+    Refusal.RETENTION: "its dataset's retention has passed",
+    Refusal.PINNED: "nothing depends on this copy",
+    Refusal.UNKNOWN_CLASS: "its storage class is known",
+    Refusal.HELD: "nothing told of a hold, lock or retention",
+}
+"""The same, where nothing stands against the action."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRules:
@@ -233,7 +250,7 @@ _IS_ARCHIVED = f"tier IN {ARCHIVES} AND restore_state IS NULL"
 
 def _check(refusal: Refusal, is_refused: str, *columns: str) -> Check:
     return Check(
-        text=REFUSALS[refusal],
+        text=CLEARED[refusal],
         sql=f"({is_refused}) IS NOT TRUE",
         columns=frozenset(columns),
         code=int(refusal),
