@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from greendata.config import did_you_mean
 from greendata.policy.columns import ACCESS_COLUMNS, COLUMNS, NUMBERS, Kind
-from greendata.policy.globs import match_glob
-from greendata.policy.lexer import DAY_UNITS, UNITS, ExpressionError, read_words, split_conjuncts
+from greendata.policy.functions import call, named_text
+from greendata.policy.lexer import ExpressionError, read_words, split_conjuncts
 from greendata.policy.tiers import STORES, TIERS
+from greendata.policy.typed import Typed, double, fit, number
 
 if TYPE_CHECKING:
     from sqlglot import exp
     from sqlglot.parser import Parser
 
-LARGEST = 2**63 - 1
 MOST_CONJUNCTS = 90
 _CLOSED = {"tier": (*TIERS, "unknown"), "store": STORES}
 """Columns whose values are known beforehand: another one would never match."""
@@ -50,27 +50,6 @@ class Condition:
     def columns(self) -> frozenset[str]:
         """Every column it names."""
         return frozenset[str]().union(*(part.columns for part in self.conjuncts))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Typed:
-    """A checked node: its kind, its SQL, the column or literal that it is, and where."""
-
-    kind: Kind
-    sql: exp.Expr
-    offset: int
-    column: str | None = None
-    literal: str | Decimal | None = None
-    is_plain: bool = False  # a number without unit, which fits every kind of number
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        if self.column:
-            return f"{self.column} ({self.kind})"
-        if self.literal is not None:
-            return f"{self.literal} ({self.kind})" if not self.is_plain else f"{self.literal}"
-        return f"a value in {self.kind}" if self.kind in NUMBERS else str(self.kind)
 
 
 def parse_condition(text: str) -> Condition:
@@ -163,7 +142,7 @@ def _offset(node: exp.Expr, base: int) -> int:
     return base + min(starts, default=0)
 
 
-def _check(node: exp.Expr, base: int, text: str, depth: int) -> _Typed:
+def _check(node: exp.Expr, base: int, text: str, depth: int) -> Typed:
     from sqlglot import exp
 
     if depth > 40:
@@ -174,7 +153,7 @@ def _check(node: exp.Expr, base: int, text: str, depth: int) -> _Typed:
     match node:
         case exp.Paren():
             inner = check(node.this)
-            return _Typed(kind=inner.kind, sql=exp.Paren(this=inner.sql), offset=inner.offset)
+            return Typed(kind=inner.kind, sql=exp.Paren(this=inner.sql), offset=inner.offset)
         case exp.Column():
             return _column(node, offset)
         case exp.Literal() | exp.Boolean():
@@ -183,10 +162,10 @@ def _check(node: exp.Expr, base: int, text: str, depth: int) -> _Typed:
             found = [_truth(check(part)) for part in node.flatten(unnest=False)]
             join = exp.and_ if isinstance(node, exp.And) else exp.or_
             tree = exp.Paren(this=join(*(part.sql for part in found), copy=False))
-            return _Typed(kind=Kind.TRUTH, sql=tree, offset=offset)
+            return Typed(kind=Kind.TRUTH, sql=tree, offset=offset)
         case exp.Not():
             tree = exp.Not(this=exp.Paren(this=_truth(check(node.this)).sql))
-            return _Typed(kind=Kind.TRUTH, sql=tree, offset=offset)
+            return Typed(kind=Kind.TRUTH, sql=tree, offset=offset)
         case exp.Neg():
             return _negative(check(node.this), offset)
         case exp.Is() | exp.NullSafeEQ() | exp.NullSafeNEQ():
@@ -194,12 +173,12 @@ def _check(node: exp.Expr, base: int, text: str, depth: int) -> _Typed:
         case exp.EQ() | exp.NEQ() | exp.LT() | exp.LTE() | exp.GT() | exp.GTE():
             left, right = _comparable(check(node.this), check(node.expression))
             tree = type(node)(this=left.sql, expression=right.sql)
-            return _Typed(kind=Kind.TRUTH, sql=tree, offset=offset)
+            return Typed(kind=Kind.TRUTH, sql=tree, offset=offset)
         case exp.Between() if not node.args.get("symmetric"):
             subject, low = _comparable(check(node.this), check(node.args["low"]))
             _, high = _comparable(subject, check(node.args["high"]))
             tree = exp.Between(this=subject.sql, low=low.sql, high=high.sql)
-            return _Typed(kind=Kind.TRUTH, sql=exp.Paren(this=tree), offset=offset)
+            return Typed(kind=Kind.TRUTH, sql=exp.Paren(this=tree), offset=offset)
         case exp.In() if node.expressions and set(_given(node)) == {"this", "expressions"}:
             return _in(check(node.this), [check(item) for item in node.expressions], offset)
         case exp.Add() | exp.Sub() | exp.Mul() | exp.Div():
@@ -207,7 +186,7 @@ def _check(node: exp.Expr, base: int, text: str, depth: int) -> _Typed:
         case exp.Bracket() if len(node.expressions) == 1:
             return _element(node, offset)
         case exp.Anonymous():
-            return _call(node, [check(item) for item in node.expressions], offset)
+            return call(node, [check(item) for item in node.expressions], offset)
     raise ExpressionError(
         offset,
         f"{type(node).__name__.lower()!r} is not allowed in a condition",
@@ -219,7 +198,7 @@ def _given(node: exp.Expr) -> list[str]:
     return [name for name, value in node.args.items() if value]
 
 
-def _column(node: exp.Column, offset: int) -> _Typed:
+def _column(node: exp.Column, offset: int) -> Typed:
     from sqlglot import exp
 
     name = node.name.lower()
@@ -227,45 +206,33 @@ def _column(node: exp.Column, offset: int) -> _Typed:
         raise ExpressionError(
             offset, f"unknown column {node.sql()!r}.{did_you_mean(name, COLUMNS)}"
         )
-    return _Typed(kind=COLUMNS[name], sql=exp.column(name, quoted=True), offset=offset, column=name)
+    return Typed(kind=COLUMNS[name], sql=exp.column(name, quoted=True), offset=offset, column=name)
 
 
-def _literal(node: exp.Literal | exp.Boolean, offset: int) -> _Typed:
+def _literal(node: exp.Literal | exp.Boolean, offset: int) -> Typed:
     from sqlglot import exp
 
     if isinstance(node, exp.Boolean):
-        return _Typed(kind=Kind.TRUTH, sql=exp.Boolean(this=node.this), offset=offset)
+        return Typed(kind=Kind.TRUTH, sql=exp.Boolean(this=node.this), offset=offset)
     if node.is_string:
         text = str(node.this)
-        return _Typed(kind=Kind.TEXT, sql=exp.Literal.string(text), offset=offset, literal=text)
-    return _number(Decimal(str(node.this)), Kind.NUMBER, offset, is_plain=True)
+        return Typed(kind=Kind.TEXT, sql=exp.Literal.string(text), offset=offset, literal=text)
+    return number(Decimal(str(node.this)), Kind.NUMBER, offset, is_plain=True)
 
 
-def _number(value: Decimal, kind: Kind, offset: int, *, is_plain: bool = False) -> _Typed:
-    from sqlglot import exp
-
-    if abs(value) > LARGEST:
-        raise ExpressionError(offset, "a number beyond 2**63 - 1")
-    shown = format(value.normalize(), "f")
-    tree: exp.Expr = exp.Literal.number(shown.lstrip("-"))
-    if value < 0:
-        tree = exp.Paren(this=exp.Neg(this=tree))
-    return _Typed(kind=kind, sql=tree, offset=offset, literal=value, is_plain=is_plain)
-
-
-def _negative(inner: _Typed, offset: int) -> _Typed:
+def _negative(inner: Typed, offset: int) -> Typed:
     if not isinstance(inner.literal, Decimal):
         raise ExpressionError(offset, "a minus before something that is no number")
-    return _number(-inner.literal, inner.kind, offset, is_plain=inner.is_plain)
+    return number(-inner.literal, inner.kind, offset, is_plain=inner.is_plain)
 
 
-def _truth(part: _Typed) -> _Typed:
+def _truth(part: Typed) -> Typed:
     if part.kind is not Kind.TRUTH:
         raise ExpressionError(part.offset, f"{part.name} is no condition")
     return part
 
 
-def _is(node: exp.Expr, check: Any, offset: int) -> _Typed:
+def _is(node: exp.Expr, check: Any, offset: int) -> Typed:
     """``IS [NOT] NULL, TRUE, FALSE`` and ``IS [NOT] DISTINCT FROM``."""
     from sqlglot import exp
 
@@ -281,7 +248,7 @@ def _is(node: exp.Expr, check: Any, offset: int) -> _Typed:
         tree = type(node)(this=left.sql, expression=right.sql)
     if not isinstance(node.expression, exp.Null):
         _refuse_access(tree, offset)
-    return _Typed(kind=Kind.TRUTH, sql=exp.Paren(this=tree), offset=offset)
+    return Typed(kind=Kind.TRUTH, sql=exp.Paren(this=tree), offset=offset)
 
 
 def _refuse_access(tree: exp.Expr, offset: int) -> None:
@@ -295,7 +262,7 @@ def _refuse_access(tree: exp.Expr, offset: int) -> None:
             )
 
 
-def _in(subject: _Typed, items: Sequence[_Typed], offset: int) -> _Typed:
+def _in(subject: Typed, items: Sequence[Typed], offset: int) -> Typed:
     from sqlglot import exp
 
     for item in items:
@@ -303,16 +270,16 @@ def _in(subject: _Typed, items: Sequence[_Typed], offset: int) -> _Typed:
             raise ExpressionError(item.offset, "a list after IN holds plain values only")
     pairs = [_comparable(subject, item) for item in items]
     tree = exp.In(this=subject.sql, expressions=[item.sql for _, item in pairs])
-    return _Typed(kind=Kind.TRUTH, sql=exp.Paren(this=tree), offset=offset)
+    return Typed(kind=Kind.TRUTH, sql=exp.Paren(this=tree), offset=offset)
 
 
-def _comparable(left: _Typed, right: _Typed) -> tuple[_Typed, _Typed]:
+def _comparable(left: Typed, right: Typed) -> tuple[Typed, Typed]:
     """The two sides, a text that stands beside a time read as one."""
     if left.kind is Kind.TIME and isinstance(right.literal, str):
         return left, _time(right)
     if right.kind is Kind.TIME and isinstance(left.literal, str):
         return _time(left), right
-    if not _fit(left, right):
+    if not fit(left, right):
         raise ExpressionError(
             right.offset,
             f"{left.name} cannot be compared with {right.name}",
@@ -329,13 +296,7 @@ def _comparable(left: _Typed, right: _Typed) -> tuple[_Typed, _Typed]:
     return left, right
 
 
-def _fit(left: _Typed, right: _Typed) -> bool:
-    if left.kind in NUMBERS and right.kind in NUMBERS:
-        return left.kind is right.kind or left.is_plain or right.is_plain
-    return left.kind is right.kind and left.kind not in (Kind.TEXTS, Kind.NAMED_TEXTS)
-
-
-def _comparison_hint(left: _Typed, right: _Typed) -> str | None:
+def _comparison_hint(left: Typed, right: Typed) -> str | None:
     kinds = {left.kind, right.kind}
     if Kind.BYTES in kinds:
         return "Write sizes like mib(8) or gb(1.5), without quotes."
@@ -348,7 +309,7 @@ def _comparison_hint(left: _Typed, right: _Typed) -> str | None:
     return None
 
 
-def _time(part: _Typed) -> _Typed:
+def _time(part: Typed) -> Typed:
     from sqlglot import exp
 
     try:
@@ -364,10 +325,10 @@ def _time(part: _Typed) -> _Typed:
         this=exp.Literal.string(at.astimezone(UTC).isoformat()),
         to=exp.DataType.build("TIMESTAMPTZ"),
     )
-    return _Typed(kind=Kind.TIME, sql=tree, offset=part.offset)
+    return Typed(kind=Kind.TIME, sql=tree, offset=part.offset)
 
 
-def _arithmetic(node: exp.Expr, left: _Typed, right: _Typed) -> _Typed:
+def _arithmetic(node: exp.Expr, left: Typed, right: Typed) -> Typed:
     """In floating point, so that nothing overflows; a division by zero is unknown."""
     from sqlglot import exp
 
@@ -375,7 +336,7 @@ def _arithmetic(node: exp.Expr, left: _Typed, right: _Typed) -> _Typed:
         if side.kind not in NUMBERS:
             raise ExpressionError(side.offset, f"{side.name} is no number")
     if isinstance(node, exp.Add | exp.Sub):
-        if not _fit(left, right):
+        if not fit(left, right):
             raise ExpressionError(right.offset, f"{left.name} and {right.name} do not add up")
         kind = right.kind if left.is_plain else left.kind
     elif isinstance(node, exp.Mul):
@@ -386,20 +347,14 @@ def _arithmetic(node: exp.Expr, left: _Typed, right: _Typed) -> _Typed:
         if right.kind not in (left.kind, Kind.NUMBER):
             raise ExpressionError(right.offset, f"{left.name} by {right.name} means nothing")
         kind = Kind.NUMBER if left.kind is right.kind else left.kind
-    divisor = _double(right.sql)
+    divisor = double(right.sql)
     if isinstance(node, exp.Div):
         divisor = exp.Anonymous(this="nullif", expressions=[divisor, exp.Literal.number(0)])
-    tree = exp.Paren(this=type(node)(this=_double(left.sql), expression=divisor))
-    return _Typed(kind=kind, sql=tree, offset=left.offset)
+    tree = exp.Paren(this=type(node)(this=double(left.sql), expression=divisor))
+    return Typed(kind=kind, sql=tree, offset=left.offset)
 
 
-def _double(tree: exp.Expr) -> exp.Expr:
-    from sqlglot import exp
-
-    return exp.Cast(this=tree, to=exp.DataType.build("DOUBLE"))
-
-
-def _element(node: exp.Bracket, offset: int) -> _Typed:
+def _element(node: exp.Bracket, offset: int) -> Typed:
     """``tags['name']`` and ``metadata['name']``."""
     from sqlglot import exp
 
@@ -407,96 +362,4 @@ def _element(node: exp.Bracket, offset: int) -> _Typed:
     is_map = isinstance(name, exp.Column) and COLUMNS.get(name.name.lower()) is Kind.NAMED_TEXTS
     if not is_map or not (isinstance(index, exp.Literal) and index.is_string):
         raise ExpressionError(offset, "[ ] is for tags['name'] and metadata['name'] only")
-    return _named_text(name.name.lower(), str(index.this), offset)
-
-
-def _named_text(column: str, name: str, offset: int) -> _Typed:
-    from sqlglot import exp
-
-    tree = exp.Anonymous(
-        this="map_extract_value",
-        expressions=[exp.column(column, quoted=True), exp.Literal.string(name)],
-    )
-    return _Typed(kind=Kind.TEXT, sql=tree, offset=offset)
-
-
-def _call(node: exp.Anonymous, given: list[_Typed], offset: int) -> _Typed:
-    name = str(node.this).lower()
-    if name in UNITS:
-        return _unit(name, given, offset)
-    if name == "tag":
-        _expect(name, given, offset, "tag('name')", [Kind.TEXT], literal_from=0)
-        return _named_text("tags", str(given[0].literal), offset)
-    if name == "has":
-        _expect(name, given, offset, "has(residency, 'eu')", [Kind.TEXTS, Kind.TEXT])
-        return _result(Kind.TRUTH, "list_contains", given, offset)
-    if name in ("starts_with", "ends_with", "contains", "glob"):
-        shape = f"{name}(key, 'text')"
-        _expect(name, given, offset, shape, [Kind.TEXT, Kind.TEXT], literal_from=1)
-        if name == "glob":
-            tree = match_glob(given[0].sql, str(given[1].literal))
-            return _Typed(kind=Kind.TRUTH, sql=tree, offset=offset)
-        return _result(Kind.TRUTH, name, given, offset)
-    if name in ("lower", "upper", "trim", "length"):
-        _expect(name, given, offset, f"{name}(key)", [Kind.TEXT])
-        return _result(Kind.NUMBER if name == "length" else Kind.TEXT, name, given, offset)
-    if name in ("abs", "ceil", "floor", "round"):
-        if len(given) != 1 or given[0].kind not in NUMBERS:
-            raise _wrong_call(name, offset, f"{name}(duplicate_fraction)")
-        given = [_Typed(kind=given[0].kind, sql=_double(given[0].sql), offset=offset)]
-        return _result(given[0].kind, name, given, offset)
-    if name in ("coalesce", "greatest", "least", "nullif") and len(given) > 1:
-        return _of_one_kind(name, given, offset)
-    raise _wrong_call(name, offset, f"{name}(a, b)")
-
-
-def _result(kind: Kind, name: str, given: Sequence[_Typed], offset: int) -> _Typed:
-    from sqlglot import exp
-
-    tree = exp.Anonymous(this=name, expressions=[item.sql for item in given])
-    return _Typed(kind=kind, sql=tree, offset=offset)
-
-
-def _wrong_call(name: str, offset: int, shape: str) -> ExpressionError:
-    return ExpressionError(offset, f"{name} takes other arguments", hint=f"Write {shape}.")
-
-
-def _expect(
-    name: str,
-    given: Sequence[_Typed],
-    offset: int,
-    shape: str,
-    kinds: Sequence[Kind],
-    literal_from: int | None = None,
-) -> None:
-    if [item.kind for item in given] != list(kinds):
-        raise _wrong_call(name, offset, shape)
-    for item in given[literal_from:] if literal_from is not None else ():
-        if not item.literal:
-            raise ExpressionError(
-                item.offset, f"{name} takes a text in quotes here", hint=f"Write {shape}."
-            )
-
-
-def _unit(name: str, given: Sequence[_Typed], offset: int) -> _Typed:
-    """``mib(8)``: 8388608 bytes."""
-    if len(given) != 1 or not given[0].is_plain or not isinstance(given[0].literal, Decimal):
-        raise _wrong_call(name, offset, f"{name}(8)")
-    value = given[0].literal * UNITS[name]
-    if value != value.to_integral_value():
-        raise ExpressionError(offset, f"{name}({given[0].literal}) is no whole number")
-    return _number(value, Kind.DAYS if name in DAY_UNITS else Kind.BYTES, offset)
-
-
-def _of_one_kind(name: str, given: Sequence[_Typed], offset: int) -> _Typed:
-    first = next((item for item in given if not item.is_plain), given[0])
-    for item in given:
-        if name != "nullif" and item.column in ACCESS_COLUMNS:
-            raise ExpressionError(
-                item.offset,
-                f"{name} would put something else for an unknown {item.column}",
-                hint="Say `unknown_access: modified` in the policy instead.",
-            )
-        if not _fit(first, item) or first.kind is Kind.TRUTH:
-            raise ExpressionError(item.offset, f"{first.name} and {item.name} do not go together")
-    return _result(first.kind, name, given, offset)
+    return named_text(name.name.lower(), str(index.this), offset)

@@ -26,6 +26,7 @@ def test_commands_are_those_of_the_design() -> None:
         "match",
         "objects",
         "overlap",
+        "policy",
         "scan",
     ]
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from greendata.cli.boundary import run
 from greendata.config import DatasetSettings
 from greendata.errors import ObjectNotFoundError, PolicyError, UsageError
 from greendata.jobs.policies import (
@@ -15,6 +17,8 @@ from greendata.jobs.policies import (
     run_policy_cases,
 )
 from greendata.jobs.policy_rules import export_policies, import_policies
+from greendata.policy.document import json_schema
+from greendata.policy.text import read_yaml
 from tests.jobs.made_inventory import NOW, row, take
 
 EXAMPLES = Path(__file__).parent.parent.parent / "policies"
@@ -59,6 +63,21 @@ def test_the_examples_can_be_used_together() -> None:
     }  # fmt: skip
 
 
+def test_the_schema_beside_the_examples_is_the_program_s() -> None:
+    shipped = (EXAMPLES / "policy.schema.json").read_text(encoding="utf-8")
+    assert json.loads(shipped) == json_schema()
+
+
+def test_the_hooks_run_commands_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (EXAMPLES.parent / ".pre-commit-hooks.yaml").read_bytes()
+    entries = [hook["entry"] for hook in read_yaml(text, "hooks").data]
+    assert len(entries) == 2
+    monkeypatch.chdir(EXAMPLES.parent)
+    for entry in entries:
+        _, *arguments = entry.split()
+        assert run([*arguments, "policies/legal-hold.yaml", "policies/legal-hold.cases.yaml"]) == 0
+
+
 def test_a_file_brings_its_cases_and_cases_their_file(tmp_path: Path) -> None:
     policies = write(tmp_path, "p.yaml", COOL)
     cases = write(tmp_path, "p.cases.yaml", CASES)
@@ -71,13 +90,13 @@ def test_a_file_brings_its_cases_and_cases_their_file(tmp_path: Path) -> None:
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ObjectNotFoundError, match="no such file"):
         check_policies([str(tmp_path / "p.yaml")])
-    with pytest.raises(UsageError, match="no .yaml file"):
+    with pytest.raises(UsageError, match=r"no \.yaml file"):
         check_policies([str(tmp_path)])
     write(tmp_path, "p.cases.yaml", CASES)
     with pytest.raises(ObjectNotFoundError, match="cases for it"):
         check_policies([str(tmp_path)])
     (tmp_path / "q.yaml").mkdir()
-    with pytest.raises(UsageError, match="no .yaml file"):
+    with pytest.raises(UsageError, match=r"no \.yaml file"):
         check_policies([str(tmp_path / "q.yaml")])
 
 

@@ -111,7 +111,7 @@ def test_unknown_access_can_stop_the_plan() -> None:
     rows = [made("s3://b/1", age_days=900), made("s3://b/2", idle_days=3, age_days=3)]
     with inventory(rows) as connection:
         connection.execute(f"CREATE TABLE decided AS {query.sql}")
-        with pytest.raises(PolicyError, match="archive: nothing tells when 1 objects.*s3://b/1"):
+        with pytest.raises(PolicyError, match=r"archive: nothing tells when 1 objects.*s3://b/1"):
             refuse_errors(connection, query, "decided")
 
 
@@ -143,7 +143,8 @@ def test_a_condition_that_is_false_is_false_whatever_else_is_unknown() -> None:
         ({"quarantine": {}}, {"pinned_by": "x"}, "pinned"),
         ({"recompress": {"profile": "archive"}}, {"tier": "deep_archive"}, "archived"),
         ({"recompress": {"profile": "archive"}}, {"tier": "archive", "restore_state": "done"}, "p"),
-        ({"relocate": {"to": "training_region", "mode": "move"}}, {"region": "a"}, "unknown-region"),
+        ({"relocate": {"to": "training_region", "mode": "move"}}, {"region": "a"},
+         "unknown-region"),
         ({"relocate": {"to": "a", "mode": "move"}}, {"region": "a"}, "unchanged"),
         ({"hold": "legal"}, {"is_held": True}, "unchanged"),
         ({"restore": {"days": 1}}, {}, "unchanged"),

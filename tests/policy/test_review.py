@@ -7,7 +7,8 @@ import pytest
 from greendata.policy.review import review
 from tests.policy.made_policies import policy, policy_set
 
-COOL, COLD, EXPIRE = {"tier": "cool"}, {"tier": "cold"}, {"expire": {}}
+COOL, COLD = {"tier": "cool"}, {"tier": "cold"}
+EXPIRE: dict[str, Any] = {"expire": {}}
 
 
 @pytest.mark.parametrize(

@@ -133,8 +133,9 @@ def test_what_cannot_be_kept_is_said() -> None:
     found, text = import_rules(s3(rule | {"Filter": None}, off).encode(), "x.json")
     told_of = " ".join(text.replace("\n", " ").replace("#", " ").split())
     for words in (
-        "rule off, which is disabled", "on a date", "earlier version in place", "begins with a slash",
-        "ONEZONE_IA", "does not name", "128 KiB", "The provider lets the cheapest win",
+        "rule off, which is disabled", "on a date", "earlier version in place",
+        "begins with a slash", "ONEZONE_IA", "does not name", "128 KiB",
+        "The provider lets the cheapest win",
     ):  # fmt: skip
         assert words in told_of, words
     assert len(found.drafts) == 1
@@ -246,13 +247,14 @@ def test_what_cannot_be_imported_is_refused_by_name(text: str, what: str) -> Non
 
 
 JSONS = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 400) | st.sampled_from(["", "Enabled", "GLACIER", "x"]),
+    st.none() | st.booleans() | st.integers(-2, 400) | st.sampled_from(["", "Enabled", "GLACIER"]),
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from(
             ["Rules", "rules", "policies", "ID", "Status", "Filter", "And", "Prefix", "Tags", "Tag",
-             "Transitions", "Days", "StorageClass", "Expiration", "definition", "actions", "filters",
-             "baseBlob", "delete", "prefixMatch", "resource", "NoncurrentVersionExpiration", "name",
+             "Transitions", "Days", "StorageClass", "Expiration", "definition", "actions",
+             "filters", "baseBlob", "delete", "prefixMatch", "resource", "name",
+             "NoncurrentVersionExpiration",
              "daysAfterModificationGreaterThan", "blobIndexMatch", "properties", "type"]
         ),
         inner,
@@ -295,9 +297,10 @@ RULES = st.fixed_dictionaries(
 def test_rules_of_the_right_shape_become_policies_that_load(rules: list[dict[str, Any]]) -> None:
     try:
         _, text = import_rules(s3(*rules).encode(), "x.json")
-    except PolicyError as error:
+    except PolicyError:
         is_junk = any("Junk" in rule for rule in rules)
         is_empty = any(not rule.get("Transitions") and "Expiration" not in rule for rule in rules)
-        assert is_junk or is_empty, error
-        return
+        if is_junk or is_empty:
+            return
+        raise
     read_policies([("made.yaml", text.encode())])
