@@ -40,6 +40,7 @@ TINY = {
     "growth": ["--documents", "3000"],
     "inventory": ["--rows", "3000", "--csv-rows", "2000", "--repeats", "1"],
     "listing": ["--objects", "3000"],
+    "policies": ["--rows", "3000", "--repeats", "1"],
     "reading": ["--megabytes", "0.5", "--repeats", "1"],
     "scale": ["--documents", "4000", "--sample-copies", "200"],
     "scan": ["--megabytes", "1", "--mean-bytes", "1024", "--repeats", "1"],
