@@ -40,6 +40,7 @@ STATES_OF = {
 
 _ELSEWHERE = ("command", "exec", "run", "shell", "script", "endpoint", "url", "webhook", "notify",
               "smtp", "signal", "callback", "credentials", "profile")  # fmt: skip
+MOST_MISTAKES = 100
 LARGEST_SET = 250
 """Policies that are decided together; verdicts are packed with one byte for the policy."""
 
@@ -144,8 +145,11 @@ def validated(model: type[BaseModel], file: YamlFile) -> Any:
         # in JSON mode a strict model takes a list for a tuple
         return model.model_validate_json(json.dumps(file.data))
     except ValidationError as error:
-        lines = sorted(set(_mistakes(model, file, error)))
-        raise PolicyError("\n".join(line for _, line in lines)) from error
+        lines = [line for _, line in sorted(set(_mistakes(model, file, error)))]
+        more = len(lines) - MOST_MISTAKES
+        if more > 0:
+            lines = [*lines[:MOST_MISTAKES], f"{file.name}: and {more} more mistakes"]
+        raise PolicyError("\n".join(lines)) from error
 
 
 def _read_file(raw: bytes, name: str) -> list[LoadedPolicy]:

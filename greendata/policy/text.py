@@ -35,6 +35,10 @@ _REAL = re.compile(
     r"[-+]?(0|[1-9][0-9]*)?\.[0-9]+([eE][-+]?[0-9]+)?|[-+]?[1-9][0-9]*[eE][-+]?[0-9]+"
 )
 LONGEST_NUMBER = 40
+# Controls other than the end of a line, bidirectional controls, halves of characters.
+_HIDDEN = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +244,10 @@ class _Builder:
 
     def _scalar(self, event: Any) -> Any:
         text: str = event.value
+        hidden = _HIDDEN.search(text)
+        if hidden:
+            name = f"U+{ord(hidden[0]):04X}"
+            self._refuse(event, f"a text with the invisible character {name}", "Leave it out.")
         if event.style:
             return text
         if text in _NULLS:

@@ -98,6 +98,12 @@ def test_all_mistakes_of_all_files_are_told_at_once() -> None:
     assert "policy 'a' is also in a.yaml, line 2" in lines[-1]
 
 
+def test_a_flood_of_mistakes_is_cut_short() -> None:
+    lines = refused(b"".join(b"k%d: 1\n" % number for number in range(5_000)))
+    assert len(lines) == 101
+    assert "more mistakes" in lines[-1]
+
+
 def test_the_digest_is_of_what_policies_mean() -> None:
     one = (
         b"version: 1\npolicies:\n- {name: a, where: is_held, action: {expire: {}}}\n"
