@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greendata.config import DatasetSettings, StoreSettings
+from greendata.config import CONFIG_NAME, DatasetSettings, StoreSettings
 from greendata.errors import ObjectNotFoundError, PolicyError, UsageError
 from greendata.jobs.results import MEMORY_BYTES
 from greendata.jobs.view import open_inventory
@@ -94,7 +94,7 @@ def policy_files(paths: Sequence[str]) -> tuple[tuple[Path, ...], tuple[Path, ..
     for text in paths:
         path = Path(text)
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix in ENDINGS and p.is_file())
+            inside = sorted(p for p in path.iterdir() if _is_policy_name(p) and p.is_file())
             if not inside:
                 raise UsageError(f"{text}: no .yaml file in this folder")
             named += inside
@@ -110,6 +110,11 @@ def policy_files(paths: Sequence[str]) -> tuple[tuple[Path, ...], tuple[Path, ..
     return tuple(policies), tuple(cases)
 
 
+def _is_policy_name(path: Path) -> bool:
+    is_hidden = path.name.startswith(".")
+    return path.suffix in ENDINGS and path.name != CONFIG_NAME and not is_hidden
+
+
 def cases_of(path: Path) -> Path:
     """Where the cases of a policy file stand."""
     return path.with_name(path.stem + SUFFIX)
@@ -118,7 +123,9 @@ def cases_of(path: Path) -> Path:
 def _policies_of(path: Path) -> Path:
     if not path.name.endswith(SUFFIX):
         return path
-    return path.with_name(path.name.removesuffix(SUFFIX) + ".yaml")
+    stem = path.name.removesuffix(SUFFIX)
+    found = [path.with_name(stem + ending) for ending in ENDINGS]
+    return next((other for other in found if other.exists()), found[0])
 
 
 def load_policies(paths: Sequence[str]) -> PolicySet:

@@ -248,6 +248,11 @@ def _bad_places(policy: LoadedPolicy) -> Iterator[str]:
                 "scope", "prefixes", index,
                 message=f"{prefix} names no folder of an s3://, az:// or file:// store",
             )  # fmt: skip
+        elif "*" in prefix:
+            yield policy.complaint(
+                "scope", "prefixes", index,
+                message=f"{prefix}: a prefix is no glob; write where: glob(uri, '…') for one",
+            )  # fmt: skip
 
 
 def _bad_tier(policy: LoadedPolicy) -> Iterator[str]:

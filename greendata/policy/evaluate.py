@@ -366,7 +366,7 @@ def _result(
         f" WHEN NOT is_any THEN {_PACK - 1} - stays % {_PACK} END AS stays_policy,"
         " CASE WHEN is_conflict THEN -1 - conflict_code END AS conflict,"
         f" {_access_error(entries, checks)} AS access_error,"
-        " is_held IS NULL AND is_locked IS NULL AS is_hold_unknown"
+        " is_held IS NULL OR is_locked IS NULL AS is_hold_unknown"
         f" FROM (SELECT *, {conflict} AS conflict_code, {conflict} < 0 AS is_conflict,"
         f" ({decided}) AS is_any, {stays} AS stays FROM ordered)"
     )

@@ -228,7 +228,8 @@ def refusal_checks(policy: LoadedPolicy, around: Surroundings) -> Iterator[Check
             f" coalesce(retain_until > TIMESTAMPTZ {quoted(around.as_of.isoformat())}, false)",
             "is_held", "is_locked", "retain_until",
         )  # fmt: skip
-    if kind != "abort_uploads":
+    has_class = kind != "abort_uploads" and policy.state != "expired-delete-marker"
+    if has_class:
         yield _check(Refusal.UNKNOWN_CLASS, "tier IS NULL OR tier = 'unknown'", "tier")
     if kind in ("quarantine", "expire", "relocate"):
         yield _check(Refusal.PINNED, "pinned_by IS NOT NULL", "pinned_by")

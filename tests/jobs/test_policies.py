@@ -81,10 +81,19 @@ def test_the_hooks_run_commands_that_there_are(monkeypatch: pytest.MonkeyPatch) 
 def test_a_file_brings_its_cases_and_cases_their_file(tmp_path: Path) -> None:
     policies = write(tmp_path, "p.yaml", COOL)
     cases = write(tmp_path, "p.cases.yaml", CASES)
+    write(tmp_path, "greendata.yaml", "catalog: x\n")
+    write(tmp_path, ".hidden.yaml", "x")
     for named in ([policies], [cases], [policies, cases], [str(tmp_path)]):
         assert policy_files(named) == ((Path(policies),), (Path(cases),))
         assert check_policies(named).cases == 1
         assert [report.name for report in run_policy_cases(named).cases] == ["old"]
+
+
+def test_both_endings_of_yaml_are_taken(tmp_path: Path) -> None:
+    write(tmp_path, "p.yml", COOL)
+    cases = write(tmp_path, "p.cases.yaml", CASES)
+    assert run_policy_cases([str(tmp_path)]).failed == 0
+    assert policy_files([cases])[0] == (tmp_path / "p.yml",)
 
 
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ def refused(text: bytes) -> list[str]:
          "3:34", "names no folder"),
         (START + b"  - {name: a, scope: {prefixes: [\"s3://\"]}, action: {expire: {}}}", "3:34",
          "names no folder"),
+        (START + b"  - {name: a, scope: {prefixes: [\"s3://b/*/x\"]}, action: {expire: {}}}",
+         "3:34", "a prefix is no glob"),
         (START + b"  - {name: a, scope: {prefixes: [\"az://c/x\"]}, action: {tier: deep_archive}}",
          "3:34", "az has no tier"),
         (START + b"  - {name: a, scope: {prefixes: [data/x]}, action: {tier: archive}}",

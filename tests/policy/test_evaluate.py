@@ -283,7 +283,7 @@ def test_only_a_delete_marker_that_nothing_stands_behind_has_expired() -> None:
         policy("m", {"expire": {}}, scope={"state": "expired-delete-marker"}) | {"all": True}
     )
     rows = [
-        made("s3://b/1", version_id="1", is_delete_marker=True),
+        made("s3://b/1", version_id="1", is_delete_marker=True, tier="unknown"),
         made("s3://b/2", version_id="1", is_latest=False),
         made("s3://b/2", version_id="2", is_delete_marker=True),
         made("s3://b/3"),
