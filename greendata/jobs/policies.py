@@ -18,7 +18,7 @@ from greendata.policy.document import PolicySet, read_policies
 from greendata.policy.evaluate import compile_policies
 from greendata.policy.review import review
 from greendata.policy.text import LARGEST_FILE_BYTES
-from greendata.policy.verdicts import DatasetRules, Surroundings
+from greendata.policy.verdicts import UNION_COUNTRIES, DatasetRules, Surroundings
 from greendata.sql import temporary_duckdb
 from greendata.stores.opening import normalise_uri
 
@@ -248,7 +248,20 @@ def surroundings(
             )
             for entry in datasets
         },
+        areas=_areas(),
     )
+
+
+def _areas() -> dict[str, str]:
+    """``eu`` and ``us`` for the regions that are there, whatever the provider calls them."""
+    from greendata.footprint.tables import rows_of
+
+    countries = dict.fromkeys(UNION_COUNTRIES, "eu") | {"USA": "us"}
+    return {
+        region: countries[row["country"]]
+        for (_, region), row in rows_of("regions").items()
+        if row["country"] in countries
+    }
 
 
 def _named(path: Path) -> tuple[str, bytes]:

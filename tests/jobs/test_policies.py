@@ -15,10 +15,13 @@ from greendata.jobs.policies import (
     load_policies,
     policy_files,
     run_policy_cases,
+    surroundings,
 )
 from greendata.jobs.policy_rules import export_policies, import_policies
 from greendata.policy.document import json_schema
 from greendata.policy.text import read_yaml
+from greendata.policy.tiers import RESTORE_HOURS
+from greendata.policy.verdicts import UNION_COUNTRIES
 from tests.jobs.made_inventory import NOW, row, take
 
 EXAMPLES = Path(__file__).parent.parent.parent / "policies"
@@ -192,6 +195,28 @@ def test_retention_and_readers_come_from_the_configuration(tmp_path: Path) -> No
     stays = found.objects[0].stays
     assert stays is not None
     assert stays.reason == "retention"
+
+
+def test_residency_knows_the_union_by_its_countries() -> None:
+    areas = surroundings(NOW, stores=(), datasets=()).areas
+    found = {name: areas.get(name) for name in ("westeurope", "uksouth", "eu-west-2", "eastus")}
+    assert found == {"westeurope": "eu", "uksouth": None, "eu-west-2": None, "eastus": "us"}
+    assert len(set(UNION_COUNTRIES)) == 27
+
+
+def test_restore_times_are_those_of_the_price_list() -> None:
+    from greendata.footprint.prices import price_list
+
+    names = {
+        "s3": {"archive": "GLACIER", "deep_archive": "DEEP_ARCHIVE"},
+        "az": {"archive": "Archive"},
+    }
+    told = {
+        (store, tier): price_list().find(store, None, name).restore_hours
+        for store, tiers in names.items()
+        for tier, name in tiers.items()
+    }
+    assert told == RESTORE_HOURS
 
 
 RULES = """<LifecycleConfiguration><Rule><ID>r</ID><Status>Enabled</Status><Prefix>a/</Prefix>
