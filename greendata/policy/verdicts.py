@@ -32,8 +32,9 @@ OUTSIDE_THE_UNION = ("eu-west-2", "eu-central-2")
 """London and Zurich: AWS names them eu-, the European Union does not hold them."""
 
 UNION_COUNTRIES = (
-    "AUT", "BEL", "BGR", "CYP", "CZE", "DEU", "DNK", "ESP", "EST", "FIN", "FRA", "GRC", "HRV",
-    "HUN", "IRL", "ITA", "LTU", "LUX", "LVA", "MLT", "NLD", "POL", "PRT", "ROU", "SVK", "SVN", "SWE",
+    "AUT", "BEL", "BGR", "CYP", "CZE", "DEU", "DNK", "ESP", "EST",
+    "FIN", "FRA", "GRC", "HRV", "HUN", "IRL", "ITA", "LTU", "LUX",
+    "LVA", "MLT", "NLD", "POL", "PRT", "ROU", "SVK", "SVN", "SWE",
 )  # fmt: skip
 """Member states of the European Union (Treaty on European Union, article 52, without the United
 Kingdom), by ISO 3166."""
