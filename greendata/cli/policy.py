@@ -11,8 +11,6 @@ from greendata.cli.options import shared_options
 if TYPE_CHECKING:
     from greendata.cli.settings import Settings
 
-EXIT_CASE_FAILED = 13
-
 
 @click.group()
 @shared_options

@@ -100,10 +100,6 @@ class PolicySet:
         text = json.dumps(meant, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def named(self, name: str) -> LoadedPolicy | None:
-        """The policy of this name."""
-        return next((entry for entry in self.policies if entry.name == name), None)
-
 
 def read_policies(files: Iterable[tuple[str, bytes]]) -> PolicySet:
     """The policies of these files (name, content).

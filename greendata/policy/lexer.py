@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from greendata.config import did_you_mean
 from greendata.policy.columns import COLUMNS
+from greendata.units import BYTES_PER_UNIT
 
 LONGEST_EXPRESSION = 4_000
 MOST_WORDS = 600
@@ -33,21 +34,10 @@ KEYWORDS = (
     "distinct",
     "from",
 )
-UNITS = {
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "tb": 10**12,
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-    "tib": 2**40,
-    "days": 1,
-    "weeks": 7,
-    "years": 365,
-}
+_DAYS_PER_UNIT = {"days": 1, "weeks": 7, "years": 365}
+UNITS = {name: size for name, size in BYTES_PER_UNIT.items() if name != "b"} | _DAYS_PER_UNIT
 """Functions of one literal: bytes or days."""
-DAY_UNITS = ("days", "weeks", "years")
+DAY_UNITS = tuple(_DAYS_PER_UNIT)
 FUNCTIONS = (
     *UNITS,
     "abs",

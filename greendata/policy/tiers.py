@@ -23,8 +23,3 @@ RESTORE_HOURS = {
 """The longest that a standard restore takes: S3 Glacier Flexible 3 to 5 h, Deep Archive within
 12 h (S3 user guide, "Understanding archive retrieval options"); Azure standard priority up to 15 h
 (Microsoft Learn, "Blob rehydration from the archive tier"). Other tiers answer at once."""
-
-
-def is_offered(tier: str) -> tuple[str, ...]:
-    """Stores that have this tier."""
-    return tuple(store for store in STORES if tier in TIERS_OF[store])

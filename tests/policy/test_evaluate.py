@@ -304,6 +304,21 @@ def test_only_the_columns_that_policies_name_are_asked_for() -> None:
     assert not {"idle_days", "documents", "tags", "dataset", "identical_to"} & set(query.columns)
 
 
+def test_carried_columns_and_unread_holds_stand_beside_each_decision() -> None:
+    around = Surroundings(as_of=NOW)
+    query = compile_policies(policy_set(EXPIRE), around, carry=("size_bytes", "etag"))
+    rows = [
+        made("s3://b/1", etag="e", age_days=900),
+        made("s3://b/2", age_days=900, is_held=False, is_locked=False),
+        made("s3://b/3", age_days=900, is_held=False),
+    ]
+    with inventory(rows) as connection:
+        found = connection.execute(
+            f"SELECT size_bytes, etag, is_hold_unknown FROM ({query.sql}) ORDER BY uri"
+        ).fetchall()
+    assert found == [(2**20, "e", True), (2**20, None, False), (2**20, None, True)]
+
+
 def test_every_code_has_words() -> None:
     query = compiled(policy_set(ARCHIVE, EXPIRE, policy("k", {"protect": {}})))
     found = {(code, number): reason for code, number, reason in query.reasons()}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from greendata.policy.columns import COLUMNS, NUMBERS, Kind
+from greendata.policy.columns import COLUMNS, NUMBERS
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -88,7 +88,7 @@ def _number(terms: Terms, kind: type[Any], column: str, value: exp.Expr) -> bool
     from sqlglot import exp
 
     is_whole = isinstance(value, exp.Literal) and not value.is_string and value.is_int
-    if not is_whole or COLUMNS[column] not in (*NUMBERS, Kind.NUMBER):
+    if not is_whole or COLUMNS[column] not in NUMBERS:
         return False
     number = int(str(value.this))
     if kind in (exp.GTE, exp.GT):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from greendata.config import did_you_mean
 from greendata.policy.native.draft import (
     GRACE_DAYS,
     Draft,
     Imported,
     ImportFailedError,
+    only_keys,
     quoted,
     slug,
     with_priorities,
@@ -71,14 +71,14 @@ def import_azure_rules(rules: Sequence[Any], account: str | None) -> Imported:
 
 
 def _rule(rule: Any, name: str, account: str | None) -> tuple[list[Draft], list[str]]:
-    _only(rule, ("enabled", "name", "type", "definition"), "a rule")
+    only_keys(rule, ("enabled", "name", "type", "definition"), "a rule")
     if rule.get("enabled", True) is not True:
         return [], [f"rule {name}, which is not enabled."]
     definition = rule.get("definition")
-    _only(definition, ("filters", "actions"), "a definition")
+    only_keys(definition, ("filters", "actions"), "a definition")
     where, comments = _filters(definition.get("filters") or {}, account)
     actions = definition.get("actions")
-    _only(actions, ("baseBlob", "snapshot", "version"), "actions")
+    only_keys(actions, ("baseBlob", "snapshot", "version"), "actions")
     drafts: list[Draft] = []
     left_out: list[str] = []
     if actions.get("snapshot"):
@@ -95,7 +95,7 @@ def _rule(rule: Any, name: str, account: str | None) -> tuple[list[Draft], list[
 
 
 def _filters(filters: Any, account: str | None) -> tuple[list[str], list[str]]:
-    _only(filters, ("blobTypes", "prefixMatch", "blobIndexMatch"), "filters")
+    only_keys(filters, ("blobTypes", "prefixMatch", "blobIndexMatch"), "filters")
     where = ["store = 'az'"] if account is None else [f"account = {quoted(account)}"]
     comments = []
     places = [_place(str(prefix)) for prefix in filters.get("prefixMatch") or []]
@@ -104,7 +104,7 @@ def _filters(filters: Any, account: str | None) -> tuple[list[str], list[str]]:
     elif places:
         where.append("(" + " or ".join(f"({' and '.join(place)})" for place in places) + ")")
     for tag in filters.get("blobIndexMatch") or []:
-        _only(tag, ("name", "op", "value"), "blobIndexMatch")
+        only_keys(tag, ("name", "op", "value"), "blobIndexMatch")
         if tag.get("op", "==") != "==":
             raise ImportFailedError(f"blobIndexMatch with {tag.get('op')!r}")
         where.append(f"tag({quoted(str(tag.get('name')))}) = {quoted(str(tag.get('value')))}")
@@ -131,7 +131,7 @@ def _drafts(
     where: Sequence[str],
     comments: Sequence[str],
 ) -> Iterator[Draft | str]:
-    _only(actions, (*_TIERS, "delete", "enableAutoTierToHotFromCool"), "an action")
+    only_keys(actions, (*_TIERS, "delete", "enableAutoTierToHotFromCool"), "an action")
     if actions.get("enableAutoTierToHotFromCool"):
         yield (
             f"rule {name}: enableAutoTierToHotFromCool: blobs that are read again stay cool; a"
@@ -163,7 +163,7 @@ def _drafts(
 
 
 def _conditions(given: Any, key: str) -> tuple[list[tuple[str, int]], list[str]]:
-    _only(given, tuple(_COLUMNS), key)
+    only_keys(given, tuple(_COLUMNS), key)
     parts, notes = [], []
     for name, days in given.items():
         if not isinstance(days, int | float) or isinstance(days, bool) or int(days) != days:
@@ -182,11 +182,3 @@ def _conditions(given: Any, key: str) -> tuple[list[tuple[str, int]], list[str]]
     if not parts:
         raise ImportFailedError(f"{key} names no number of days")
     return parts, notes
-
-
-def _only(found: Any, known: Sequence[str], what: str) -> None:
-    if not isinstance(found, Mapping):
-        raise ImportFailedError(f"{what} has keys and values")
-    for key in found:
-        if key not in known:
-            raise ImportFailedError(f"{what} with {key!r}.{did_you_mean(str(key), known)}")

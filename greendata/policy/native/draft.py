@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from greendata.config import did_you_mean
 from greendata.policy.tiers import TIERS
 
 GRACE_DAYS = 30
@@ -49,6 +50,19 @@ def slug(text: str) -> str:
 def quoted(text: str) -> str:
     """A text as a condition has it."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def only_keys(found: Any, known: Sequence[str], what: str) -> None:
+    """Refuse anything but a mapping with keys that are known.
+
+    Raises:
+        ImportFailedError: which key.
+    """
+    if not isinstance(found, Mapping):
+        raise ImportFailedError(f"{what} has keys and values")
+    for key in found:
+        if key not in known:
+            raise ImportFailedError(f"{what} with {key!r}.{did_you_mean(str(key), known)}")
 
 
 def with_priorities(drafts: Sequence[Draft]) -> tuple[Draft, ...]:

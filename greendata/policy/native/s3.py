@@ -11,6 +11,7 @@ from greendata.policy.native.draft import (
     Draft,
     Imported,
     ImportFailedError,
+    only_keys,
     quoted,
     slug,
     with_priorities,
@@ -126,7 +127,7 @@ def import_s3_rules(document: Mapping[str, Any], bucket: str | None) -> Imported
 def _rule(rule: Any, name: str, bucket: str | None, minimum: str) -> tuple[list[Draft], list[str]]:
     if not isinstance(rule, Mapping):
         raise ImportFailedError("a rule has keys and values")
-    _only(rule, _RULE_KEYS, "a rule")
+    only_keys(rule, _RULE_KEYS, "a rule")
     status = rule.get("Status")
     if status == "Disabled":
         return [], [f"rule {name}, which is disabled."]
@@ -196,7 +197,7 @@ def _steps(rule: Mapping[str, Any]) -> Iterator[tuple[int, str, str]]:
     """Days, what happens and the class; days below zero stand for a date."""
     given = rule.get("Transitions", rule.get("Transition", []))
     for item in given if isinstance(given, list) else [given]:
-        _only(item, ("Days", "Date", "StorageClass"), "a transition")
+        only_keys(item, ("Days", "Date", "StorageClass"), "a transition")
         found = str(item.get("StorageClass", ""))
         shown = _SHOWN_NAMES.get(found, found)
         if shown not in TIER_OF_CLASS:
@@ -207,7 +208,7 @@ def _steps(rule: Mapping[str, Any]) -> Iterator[tuple[int, str, str]]:
         yield _days(item), "tier", shown
     expiration = rule.get("Expiration")
     if expiration:
-        _only(expiration, ("Days", "Date", "ExpiredObjectDeleteMarker"), "an expiration")
+        only_keys(expiration, ("Days", "Date", "ExpiredObjectDeleteMarker"), "an expiration")
         if "Days" in expiration or "Date" in expiration:
             yield _days(expiration), "expire", ""
 
@@ -237,15 +238,15 @@ def _filter(
     given = rule.get("Filter")
     found: dict[str, Any] = {"Prefix": rule.get("Prefix", "")}
     found |= given if isinstance(given, Mapping) else {}
-    _only(found, _FILTER_KEYS, "a filter")
+    only_keys(found, _FILTER_KEYS, "a filter")
     both = found.pop("And", None) or {}
-    _only(both, _FILTER_KEYS, "And")
+    only_keys(both, _FILTER_KEYS, "And")
     found |= both
     tags = [*found.get("Tags", []), *([found["Tag"]] if "Tag" in found else [])]
     prefix = str(found.get("Prefix") or "")
     prefixes, where, comments = _place(prefix, bucket)
     for item in [tag for entry in tags for tag in (entry if isinstance(entry, list) else [entry])]:
-        _only(item, ("Key", "Value"), "a tag")
+        only_keys(item, ("Key", "Value"), "a tag")
         where.append(f"tag({quoted(str(item.get('Key')))}) = {quoted(str(item.get('Value')))}")
     if tags:
         comments.append("Listings carry no tags: where they are unknown, nothing is done.")
@@ -304,7 +305,7 @@ def _version_drafts(
         )  # fmt: skip
     versions = rule.get("NoncurrentVersionExpiration")
     if versions:
-        _only(versions, ("NoncurrentDays", "NewerNoncurrentVersions"), "an expiration")
+        only_keys(versions, ("NoncurrentDays", "NewerNoncurrentVersions"), "an expiration")
         parts = [*where]
         for key, column in (
             ("NoncurrentDays", "noncurrent_days"),
@@ -327,18 +328,10 @@ def _version_drafts(
         )
     uploads = rule.get("AbortIncompleteMultipartUpload")
     if uploads:
-        _only(uploads, ("DaysAfterInitiation",), "AbortIncompleteMultipartUpload")
+        only_keys(uploads, ("DaysAfterInitiation",), "AbortIncompleteMultipartUpload")
         days = _whole(uploads.get("DaysAfterInitiation"), "DaysAfterInitiation", "")
         yield Draft(
             name=f"{base}-uploads",
             action={"abort_uploads": {"older_than_days": max(days, 1)}},
             where=tuple(where), prefixes=tuple(prefixes), comments=tuple(comments),
         )  # fmt: skip
-
-
-def _only(found: Any, known: Sequence[str], what: str) -> None:
-    if not isinstance(found, Mapping):
-        raise ImportFailedError(f"{what} has keys and values")
-    for key in found:
-        if key not in known:
-            raise ImportFailedError(f"{what} with {key!r}.{did_you_mean(str(key), known)}")
