@@ -140,6 +140,14 @@ class Staging:
         self.segments.append(path)
         return path
 
+    def take_in(self, segments: Iterable[Path], records: Collection[ReadObject]) -> None:
+        """Move segments here that another process wrote, with all rows of the objects recorded."""
+        for segment in segments:
+            shutil.move(segment, self.next_segment())
+        if records:
+            self._list_finished(records)
+            self.finished |= {record.object_id: record for record in records}
+
     def committable(self, wanted: Collection[int]) -> list[Path]:
         """Segments that hold the rows of wanted objects and of no others."""
         clean = []

@@ -92,6 +92,25 @@ FORMATS = ("parquet", "arrow", "jsonl", "csv", "tsv", "text")
     is_flag=True,
     help="Forget what the catalog knows; needed to change how texts are compared.",
 )
+@click.option(
+    "--runner",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Threads of this process, or tasks of a Ray cluster.",
+)
+@click.option(
+    "--ray-address",
+    metavar="HOST:PORT",
+    envvar="RAY_ADDRESS",
+    show_envvar=True,
+    help="The cluster's head, or auto; by default --workers processes on this machine.",
+)
+@click.option(
+    "--ray-folder",
+    metavar="FOLDER",
+    help="Where tasks leave files, best one that all machines see; by default the catalog's.",
+)
 @read_cost_options
 @guard_options
 @click.option(
@@ -120,6 +139,7 @@ def scan(
       greendata scan 'data/*.jsonl.zst' --text-column content --threshold 0.9
       greendata scan s3://bucket/crawl/ az://container@account/crawl/ --estimate
       greendata scan --dataset crawl=data/crawl --dataset books=data/books
+      greendata scan s3://bucket/crawl/ --runner ray --ray-address auto
     """
     from datetime import UTC, datetime
 

@@ -104,57 +104,17 @@ class ShingleStore:
         """Shared shingles of each pair; -1 where a set is missing."""
         shared = np.full(len(better), -1, np.int64)
         readable = np.flatnonzero((self.starts[better] >= 0) & (self.starts[worse] >= 0))
-        order = readable[np.lexsort((worse[readable], better[readable]))]
         with self._lock:
             self._file.flush()
         if self._end == 0:
-            shared[order] = 0
+            shared[readable] = 0
             return shared
-        batches = self._batches(better, worse, order)
+        batches = comparison_batches(better, worse, self.sizes, readable)
         with ThreadPoolExecutor(workers) as pool:
             compared = pool.map(lambda part: self._shared(better, worse, part), batches)
             for part, found in zip(batches, compared, strict=True):
                 shared[part] = found
         return shared
-
-    def _gather(self, ranks: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        """The sets of these ranks, read from the file, and where each begins.
-
-        Read, not mapped: a mapping brings 64 KB of neighbours along with each set.
-        """
-        starts, sizes = self.starts[ranks], self.sizes[ranks]
-        order = np.argsort(starts, kind="stable")
-        ends = np.cumsum(sizes[order])
-        local = np.empty(len(ranks), np.int64)
-        local[order] = ends - sizes[order]
-        sets = np.empty(int(ends[-1]) if len(ends) else 0, np.uint64)
-        in_order = starts[order]
-        breaks = np.flatnonzero(in_order[1:] != in_order[:-1] + sizes[order][:-1]) + 1
-        firsts = np.concatenate([np.zeros(1, np.int64), breaks])
-        lasts = np.concatenate([breaks, np.array([len(order)])]) - 1
-        view = sets.view(np.uint8).data
-        handle = self._file.fileno()
-        begins = (ends - sizes[order])[firsts] * 8
-        for offset, begin, end in zip(
-            (in_order[firsts] * 8).tolist(),
-            begins.tolist(),
-            (ends[lasts] * 8).tolist(),
-            strict=True,
-        ):
-            while begin < end:
-                got = os.preadv(handle, [view[begin:end]], offset)
-                if got == 0:
-                    raise OSError(f"shingle sets end at {offset}")
-                begin, offset = begin + got, offset + got
-        return sets, local
-
-    def _batches(
-        self, better: NDArray[np.int32], worse: NDArray[np.int32], order: NDArray[np.int64]
-    ) -> list[NDArray[np.int64]]:
-        touched = np.cumsum(self.sizes[better[order]] + self.sizes[worse[order]]) * 8
-        marks = np.arange(_COMPARE_BYTES, touched[-1] if len(order) else 0, _COMPARE_BYTES)
-        parts = np.split(order, np.searchsorted(touched, marks))
-        return [part for part in parts if len(part)]
 
     def _shared(
         self,
@@ -162,17 +122,74 @@ class ShingleStore:
         worse: NDArray[np.int32],
         chosen: NDArray[np.int64],
     ) -> NDArray[np.int64]:
-        from greendata.dedup.kernel.fingerprint import shared_shingles
-
         both = np.concatenate([better[chosen], worse[chosen]])
         ranks, places = np.unique(both, return_inverse=True)
-        sets, starts = self._gather(ranks.astype(np.int64))
-        sizes = self.sizes[ranks]
+        sets, starts = read_sets(self._file, self.starts[ranks], self.sizes[ranks])
         left, right = places[: len(chosen)], places[len(chosen) :]
-        found = np.empty(len(chosen), np.int64)
-        table = np.empty(table_size(int(np.max(sizes[left], initial=0))), np.uint64)
-        shared_shingles(sets, starts, sizes, left, right, table, found)
-        return found
+        return intersections(sets, starts, self.sizes[ranks], left, right)
+
+
+def read_sets(
+    file: IO[bytes], starts: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Sets of a file, each by its first shingle and its size, and where each begins in the result.
+
+    Read, not mapped: a mapping brings 64 KB of neighbours along with each set.
+    """
+    order = np.argsort(starts, kind="stable")
+    ends = np.cumsum(sizes[order])
+    local = np.empty(len(starts), np.int64)
+    local[order] = ends - sizes[order]
+    sets = np.empty(int(ends[-1]) if len(ends) else 0, np.uint64)
+    in_order = starts[order]
+    breaks = np.flatnonzero(in_order[1:] != in_order[:-1] + sizes[order][:-1]) + 1
+    firsts = np.concatenate([np.zeros(1, np.int64), breaks])
+    lasts = np.concatenate([breaks, np.array([len(order)])]) - 1
+    view = sets.view(np.uint8).data
+    handle = file.fileno()
+    begins = (ends - sizes[order])[firsts] * 8
+    for offset, begin, end in zip(
+        (in_order[firsts] * 8).tolist(),
+        begins.tolist(),
+        (ends[lasts] * 8).tolist(),
+        strict=True,
+    ):
+        while begin < end:
+            got = os.preadv(handle, [view[begin:end]], offset)
+            if got == 0:
+                raise OSError(f"shingle sets end at {offset}")
+            begin, offset = begin + got, offset + got
+    return sets, local
+
+
+def intersections(
+    sets: NDArray[np.uint64],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Shingles that each pair of sets, by their numbers, has in common."""
+    from greendata.dedup.kernel.fingerprint import shared_shingles
+
+    found = np.empty(len(left), np.int64)
+    table = np.empty(table_size(int(np.max(sizes[left], initial=0))), np.uint64)
+    shared_shingles(sets, starts, sizes, left, right, table, found)
+    return found
+
+
+def comparison_batches(
+    better: NDArray[np.int32],
+    worse: NDArray[np.int32],
+    sizes: NDArray[np.int64],
+    readable: NDArray[np.int64],
+) -> list[NDArray[np.int64]]:
+    """Pairs in groups of bounded memory, those of the same text together."""
+    order = readable[np.lexsort((worse[readable], better[readable]))]
+    touched = np.cumsum(sizes[better[order]] + sizes[worse[order]]) * 8
+    marks = np.arange(_COMPARE_BYTES, touched[-1] if len(order) else 0, _COMPARE_BYTES)
+    parts = np.split(order, np.searchsorted(touched, marks))
+    return [part for part in parts if len(part)]
 
 
 def table_size(shingles: int) -> int:
@@ -198,8 +215,8 @@ class Verifier:
         file: IO[bytes],
         workers: int,
     ) -> None:
-        self._size = shingle_size
-        self._digests = digests
+        self.shingle_size = shingle_size
+        self.digests = digests
         self._read_texts = read_texts
         self._workers = workers
         self._store = ShingleStore(len(digests), file)
@@ -207,11 +224,7 @@ class Verifier:
 
     def compare(self, better: NDArray[np.int32], worse: NDArray[np.int32]) -> Comparisons:
         """The exact comparison of each pair; each text is read once, whatever the rounds."""
-        needed = np.unique(np.concatenate([better, worse])).astype(np.int64)
-        missing = needed[~self._asked[needed]]
-        self._asked[missing] = True
-        if len(missing):
-            self._read_texts(missing, self._consume)
+        self.read(np.unique(np.concatenate([better, worse])).astype(np.int64))
         shared = self._store.compare(better, worse, self._workers)
         return Comparisons(
             better=better,
@@ -221,13 +234,21 @@ class Verifier:
             worse_shingles=self._store.sizes[worse],
         )
 
+    def read(self, ranks: NDArray[np.int64]) -> ShingleStore:
+        """Have the shingle sets of these ranks; a text that was asked for is not read again."""
+        missing = ranks[~self._asked[ranks]]
+        self._asked[missing] = True
+        if len(missing):
+            self._read_texts(missing, self._consume)
+        return self._store
+
     def _consume(self, ranks: NDArray[np.int64], texts: pa.Array) -> None:
         data, offsets = text_buffers(texts)
-        found = text_digests(data, offsets) == self._digests[ranks]
+        found = text_digests(data, offsets) == self.digests[ranks]
         same = np.flatnonzero(found.all(axis=1))
         if len(same) < len(ranks):
             data, offsets = _take(data, offsets, same)
-        sizes, sets = shingle_sets(data, offsets, self._size)
+        sizes, sets = shingle_sets(data, offsets, self.shingle_size)
         valid = sizes >= 0
         self._store.append(ranks[same][valid], sizes[valid], sets.tobytes())
 

@@ -26,7 +26,8 @@ from greendata.catalog.queries import (
 )
 from greendata.dedup.keyindex import find_keys
 from greendata.dedup.lsh import BandBatch
-from greendata.jobs.keyindexes import BAND_COLUMNS, band_batch, index_keys, read_all_bands
+from greendata.jobs.bands import BAND_COLUMNS, band_batch
+from greendata.jobs.keyindexes import index_keys, read_all_bands
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -11,21 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from greendata.dedup.keyindex import write_index
-from greendata.dedup.lsh import BandBatch
+from greendata.jobs.bands import BAND_COLUMNS, BAND_ROWS, band_batch
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from greendata.catalog.tables import Catalog
+    from greendata.dedup.lsh import BandBatch
 
-_BAND_ROWS = 65_536
 _ABANDONED_SECONDS = 86_400.0
-
-BAND_COLUMNS = ["digest_high", "digest_low", "tokens", "band_keys"]
-"""Columns of ``documents`` that ``band_batch`` needs."""
 
 
 def index_keys(files: list[str]) -> list[Path]:
@@ -78,16 +71,5 @@ def read_all_bands(files: list[str]) -> Iterator[BandBatch]:
 
     for file in files:
         with pq.ParquetFile(file) as stream:
-            for batch in stream.iter_batches(_BAND_ROWS, columns=BAND_COLUMNS, use_threads=False):
+            for batch in stream.iter_batches(BAND_ROWS, columns=BAND_COLUMNS, use_threads=False):
                 yield band_batch(batch)
-
-
-def band_batch(batch: pa.RecordBatch) -> BandBatch:
-    """Rows of ``BAND_COLUMNS``."""
-    keys = batch["band_keys"].flatten().to_numpy().view(np.uint64)
-    digests = np.stack([batch["digest_high"].to_numpy(), batch["digest_low"].to_numpy()], axis=1)
-    return BandBatch(
-        digests=digests.view(np.uint64),
-        keys=keys.reshape(batch.num_rows, -1),
-        usable=batch["tokens"].to_numpy() > 0,
-    )

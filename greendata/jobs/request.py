@@ -84,6 +84,9 @@ class ScanRequest:
         stores: how object stores are reached.
         read_tiers: tiers that objects are read from; others are listed only.
         max_cost_usd: list price of reading that a scan may come to, egress included.
+        runner: ``local``, threads of this process, or ``ray``, tasks of a cluster.
+        ray_address: the cluster; None starts one on this machine.
+        ray_folder: where tasks leave files, best a folder that all machines see.
     """
 
     uris: tuple[str, ...]
@@ -106,6 +109,9 @@ class ScanRequest:
     max_cost_usd: Decimal = DEFAULT_MAX_COST_USD
     max_group: int = DEFAULT_MAX_GROUP
     max_removal_share: float = DEFAULT_MAX_REMOVAL_SHARE
+    runner: str = "local"
+    ray_address: str | None = None
+    ray_folder: str | None = None
 
     def __post_init__(self) -> None:
         checks = {

@@ -69,6 +69,17 @@ def _known_object(row: dict[str, Any]) -> KnownObject:
     return KnownObject(item=item, options=options, format=row["format"], codec=row["codec"])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where texts are: arrays as TextReader takes them, of these ranks alone."""
+
+    ranks: NDArray[np.int64]
+    objects: dict[int, KnownObject]
+    orders: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    row_groups: NDArray[np.int64]
+
+
 class TextReader:
     """Reads the texts of candidate ranks, on threads.
 
@@ -105,8 +116,23 @@ class TextReader:
             for _ in pool.map(lambda task: self._read(task, consume), self._tasks(ranks)):
                 pass
 
+    def in_order(self, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Ranks in the order in which their texts are stored."""
+        return ranks[np.lexsort((self._rows[ranks], self._orders[ranks]))]
+
+    def places(self, ranks: NDArray[np.int64]) -> Places:
+        """Where the texts of some ranks are."""
+        orders = self._orders[ranks]
+        return Places(
+            ranks=ranks,
+            objects={int(number): self._objects[int(number)] for number in np.unique(orders)},
+            orders=orders,
+            rows=self._rows[ranks],
+            row_groups=self._row_groups[ranks],
+        )
+
     def _tasks(self, ranks: NDArray[np.int64]) -> Iterator[_Task]:
-        order = ranks[np.lexsort((self._rows[ranks], self._orders[ranks]))]
+        order = self.in_order(ranks)
         cuts = np.flatnonzero(np.diff(self._orders[order])) + 1
         for chosen in np.split(order, cuts) if len(order) else ():
             for part in self._parts(chosen):

@@ -26,21 +26,23 @@ from greendata.dedup.lsh import (
 )
 from greendata.dedup.overlap import Sources, load_overlaps, update_overlaps
 from greendata.dedup.verify import Comparisons, Verifier, open_spill
+from greendata.jobs.bands import BAND_COLUMNS, BAND_ROWS, band_batch
 from greendata.jobs.growth import read_chosen_bands
-from greendata.jobs.keyindexes import band_batch
 from greendata.jobs.rereading import TextReader, known_objects
+from greendata.jobs.spread_members import load_members_spread
+from greendata.jobs.spread_verifying import comparer
 from greendata.model import KeepOrder
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
+    from greendata.jobs.spread import Spread
     from greendata.jobs.textcache import TextCache
     from greendata.model import FingerprintParameters
     from greendata.progress import Progress
     from greendata.stores.base import Store
 
-_BAND_ROWS = 65_536
 _FETCH_ROWS = 1 << 20
 
 
@@ -93,6 +95,7 @@ class ResolveSettings:
         is_exact_only: identical texts count, near-duplicates are not looked for.
         with_overlaps: count how much of each object and dataset is in others, too.
         is_narrowed: the views hold only what ``growth.narrow`` left.
+        spread: who joins bands and verifies in other processes; None: threads of this one.
     """
 
     parameters: FingerprintParameters
@@ -104,6 +107,7 @@ class ResolveSettings:
     is_exact_only: bool = False
     with_overlaps: bool = True
     is_narrowed: bool = False
+    spread: Spread | None = None
 
 
 def resolve(
@@ -115,16 +119,7 @@ def resolve(
     if settings.is_exact_only:
         load_no_members(connection)
     else:
-        is_narrowed = settings.is_narrowed
-        rows = _number(
-            connection, f"SELECT count(*) FROM {'chosen' if is_narrowed else 'documents'}_rows"
-        )
-        load_members(
-            connection,
-            lambda: read_chosen_bands(connection) if is_narrowed else read_bands(connection),
-            rows * settings.parameters.bands,
-            settings.filter_bytes,
-        )
+        _load_members(connection, settings)
     _load_candidates(connection, settings.keep)
     progress.stage("verifying")
     buckets = load_buckets(connection)
@@ -144,6 +139,24 @@ def resolve(
         rounds=decision.rounds,
         crowded_texts=crowded,
         unreadable=reader.unreadable,
+    )
+
+
+def _load_members(connection: DuckDBPyConnection, settings: ResolveSettings) -> None:
+    """Table ``members``; the few texts of a narrowed scan are joined in this process."""
+    is_narrowed = settings.is_narrowed
+    rows = _number(
+        connection, f"SELECT count(*) FROM {'chosen' if is_narrowed else 'documents'}_rows"
+    )
+    keys = rows * settings.parameters.bands
+    if settings.spread is not None and not is_narrowed:
+        load_members_spread(connection, settings.spread, _band_files(connection), keys)
+        return
+    load_members(
+        connection,
+        lambda: read_chosen_bands(connection) if is_narrowed else read_bands(connection),
+        keys,
+        settings.filter_bytes,
     )
 
 
@@ -167,6 +180,18 @@ def read_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
     """Band keys of every live document but later copies, from the Parquet files themselves."""
     import pyarrow.parquet as pq
 
+    for name, unusable in _band_files(connection):
+        start = 0
+        with pq.ParquetFile(name) as file:
+            for batch in file.iter_batches(BAND_ROWS, columns=BAND_COLUMNS, use_threads=False):
+                stop = start + batch.num_rows
+                lo, hi = np.searchsorted(unusable, [start, stop])
+                yield band_batch(batch, unusable[lo:hi] - start)
+                start = stop
+
+
+def _band_files(connection: DuckDBPyConnection) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Files of ``documents``, each with the rows that are not to be used: gone, or a copy."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE files AS"
         " SELECT filename, row_number() OVER (ORDER BY filename) - 1 AS file"
@@ -184,17 +209,7 @@ def read_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
     ).fetchnumpy()
     files, rows = np.asarray(left_out["file"]), np.asarray(left_out["file_row_number"], np.int64)
     for number, (name,) in enumerate(names):
-        unusable = rows[np.searchsorted(files, number) : np.searchsorted(files, number, "right")]
-        start = 0
-        with pq.ParquetFile(name) as file:
-            columns = ["digest_high", "digest_low", "tokens", "band_keys"]
-            for batch in file.iter_batches(_BAND_ROWS, columns=columns, use_threads=False):
-                stop = start + batch.num_rows
-                lo, hi = np.searchsorted(unusable, [start, stop])
-                found = band_batch(batch)
-                found.usable[unusable[lo:hi] - start] = False
-                yield found
-                start = stop
+        yield name, rows[np.searchsorted(files, number) : np.searchsorted(files, number, "right")]
 
 
 def _load_candidates(connection: DuckDBPyConnection, keep: KeepOrder) -> None:
@@ -271,7 +286,7 @@ def _decide(
         decision = decide_kept(
             buckets,
             known,
-            verifier.compare,
+            comparer(settings.spread, verifier, reader).compare,
             settings.parameters.threshold,
             *_datasets(connection, buckets.count),
         )

@@ -24,7 +24,8 @@ from greendata.catalog.schemas import RESULTS, SCHEMAS
 from greendata.catalog.staging import Staging
 from greendata.dedup.keep import MAX_COMPARISONS
 from greendata.errors import CommitConflictError
-from greendata.jobs.accounting import Moment, peak_rss_bytes
+from greendata.jobs import spread as spreads
+from greendata.jobs.accounting import Moment
 from greendata.jobs.changes import (
     Changes,
     Found,
@@ -38,12 +39,13 @@ from greendata.jobs.growth import narrow, show_all_duplicates
 from greendata.jobs.guards import find_alarms
 from greendata.jobs.housekeeping import compact, is_worthwhile
 from greendata.jobs.keyindexes import keep_indexes
-from greendata.jobs.reading import MAX_CRASHES, ShardsReader
+from greendata.jobs.reading import MAX_CRASHES
 from greendata.jobs.refresh import refresh_objects
 from greendata.jobs.request import ScanRequest, fingerprint_parameters
 from greendata.jobs.resolve import ResolveSettings, resolve, write_result
 from greendata.jobs.results import catalog_place
 from greendata.jobs.scope import Scope, list_scope
+from greendata.jobs.spread_reading import shards_reader
 from greendata.jobs.summarise import count_datasets, load_scope
 from greendata.jobs.textcache import TextCache
 from greendata.model import ScanSummary, SkippedDocument, SkippedObject
@@ -90,6 +92,7 @@ class Scanning:
         from greendata.stores.opening import Stores
 
         load_duckdb()
+        spreads.check_runner(request)
         self.request, self.now = request, now
         self.progress = TimedProgress(progress)
         self.scan_id = new_id(now)
@@ -103,6 +106,7 @@ class Scanning:
         self.options = options_key(request.read_options)
         self.examples: list[SkippedDocument] = []
         self.texts = TextCache(request.memory_bytes // 8)
+        self.spread: spreads.Spread | None = None
         self.read_text_bytes = 0
         self.is_narrowed = False
         self.startup = Moment.now() - self.started
@@ -111,10 +115,13 @@ class Scanning:
         """Find out what is to be done, do it, resolve and commit."""
         collect = self.prepare()
         staging = Staging.create(self.catalog.staging_root, self.scan_id, self._depends_on())
+        self.spread = spreads.open_spread(self.request, staging.folder, self.progress.warn)
         try:
             summary = self._conclude(staging, collect(staging))
+            spreads.close(self.spread)
             staging.remove()
         finally:
+            spreads.close(self.spread)
             staging.release()
         return summary
 
@@ -216,7 +223,8 @@ class Scanning:
         check_cost(cost_of(shard.item for shard in rest), self.request.max_cost_usd)
         self._load_kernel()
         self.progress.stage("reading", sum(shard.item.size_bytes for shard in rest))
-        reader = ShardsReader(
+        reader = shards_reader(
+            self.spread,
             store=self.store,
             options=self.request.read_options,
             fingerprinter=Fingerprinter(self.parameters),
@@ -236,6 +244,7 @@ class Scanning:
 
     def _load_kernel(self) -> None:
         """Import the compiled kernel, as part of start-up; compiled once on a machine, and said."""
+        self.startup += spreads.start(self.spread, self.progress)
         if "greendata.dedup.kernel.nominate" in sys.modules:
             return
         before = Moment.now()
@@ -343,6 +352,7 @@ class Scanning:
             filter_bytes=self.request.memory_bytes // 8,
             spill_folder=staging.folder,
             texts=self.texts,
+            spread=self.spread,
         )
         resolution = resolve(connection, self.store, settings, self.progress)
         pairs = staging.folder / f"pairs-{len(found.pairs)}.parquet"
@@ -436,11 +446,11 @@ class Scanning:
             datasets=datasets,
             parameters=self.parameters,
             seconds=taken.wall,
-            cpu_seconds=taken.cpu,
+            cpu_seconds=taken.cpu + spreads.cpu_seconds(self.spread),
             startup_seconds=self.startup.wall,
             startup_cpu_seconds=self.startup.cpu,
             read_text_bytes=self.read_text_bytes,
-            peak_rss_bytes=peak_rss_bytes(),
+            peak_rss_bytes=spreads.peak_rss_bytes(self.spread),
             stages=self.progress.seconds(),
             warnings=(*_emptiness(found), *(_warnings(resolution) if resolution else ())),
             alarms=find_alarms(
