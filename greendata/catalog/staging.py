@@ -85,6 +85,12 @@ class Staging:
         _write_json(folder / "scan.json", depends_on)
         return staging
 
+    @classmethod
+    def unlocked(cls, folder: Path) -> Staging:
+        """A folder that nobody else knows of, made into one; a shared one may know no locks."""
+        (folder / f"scan_id={folder.name}").mkdir()
+        return cls(folder, (folder / "lock").open("ab"))
+
     def adopt(self, root: Path, depends_on: dict[str, Any], wanted: Collection[int]) -> int:
         """Take over the finished objects of dead scans that ``wanted`` names; sweep these scans.
 

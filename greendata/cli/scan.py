@@ -16,6 +16,7 @@ from greendata.cli.options import (
     workers_option,
 )
 from greendata.errors import UsageError
+from greendata.jobs.request import RUNNERS
 
 if TYPE_CHECKING:
     from greendata.cli.settings import Settings
@@ -94,7 +95,7 @@ FORMATS = ("parquet", "arrow", "jsonl", "csv", "tsv", "text")
 )
 @click.option(
     "--runner",
-    type=click.Choice(["local", "ray"]),
+    type=click.Choice(RUNNERS),
     default="local",
     show_default=True,
     help="Threads of this process, or tasks of a Ray cluster.",

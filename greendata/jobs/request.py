@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DEFAULT_MEMORY_BYTES = 2 << 30
 DEFAULT_MAX_RECORD_BYTES = 64 << 20
 DEFAULT_MAX_COST_USD = Decimal(100)
+RUNNERS = ("local", "ray")
 
 
 def available_processors() -> int:
@@ -125,6 +126,8 @@ class ScanRequest:
             if not is_good:
                 raise UsageError(f"--{name} must be {wanted}.")
         check_read_tiers(self.read_tiers)
+        if self.runner not in RUNNERS:
+            raise UsageError(f"--runner: {self.runner!r} is none of {', '.join(RUNNERS)}.")
 
     @property
     def worker_count(self) -> int:

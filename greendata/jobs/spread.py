@@ -11,6 +11,7 @@ from greendata.jobs.accounting import Moment
 from greendata.runners import usage
 from greendata.runners.exchange import Exchange
 from greendata.runners.ray import RayRunner, RaySettings, check_ray
+from greendata.stores.base import store_error
 
 if TYPE_CHECKING:
     from greendata.config import StoreSettings
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from greendata.progress import Progress
     from greendata.runners.base import Runner
 
-RUNNERS = ("local", "ray")
 _STORE_SHARE = 4
 """Objects in flight get so many-th part of the memory."""
 
@@ -51,6 +51,7 @@ def open_spread(request: ScanRequest, folder: Path, warn: Callable[[str], None])
         runner=RayRunner(settings, warn),
         folder=Path(given) / f"greendata-{folder.name}" if given else folder / "exchange",
         stores=request.stores,
+        warn=warn if given else None,
     )
 
 
@@ -61,11 +62,13 @@ class Spread:
     Attributes:
         folder: made by ``start``, removed by ``close``.
         stores: how tasks reach object stores.
+        warn: told when tasks do not see the folder; None: nobody asked for that.
     """
 
     runner: Runner
     folder: Path
     stores: tuple[StoreSettings, ...] = ()
+    warn: Callable[[str], None] | None = None
     _exchange: Exchange | None = None
 
     @property
@@ -77,8 +80,14 @@ class Spread:
         """Have the cluster ready, once; files that tasks leave."""
         if self._exchange is None:
             self.runner.start()
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._exchange = Exchange(self.folder, is_shared=self.runner.sees(self.folder))
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                is_shared = self.runner.sees(self.folder)
+            except OSError as error:
+                raise store_error(str(self.folder), error) from error
+            if self.warn and not is_shared:
+                self.warn(f"{self.folder}: not all workers see it; files go through this machine.")
+            self._exchange = Exchange(self.folder, is_shared=is_shared)
         return self._exchange
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ def read_objects(task: ReadTask) -> Iterator[FilePiece | ReadObjects]:
     from greendata.stores.opening import Stores
 
     with TaskFolder(task.shared_folder) as folder:
-        staging = Staging.create(folder.path, "task", {})
+        staging = Staging.unlocked(folder.path)
         if task.is_isolated:
             staging.crashes = {shard.item.object_id: MAX_CRASHES for shard in task.shards}
         try:

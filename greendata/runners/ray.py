@@ -52,6 +52,8 @@ _POLL_SECONDS = 0.5
 _SMALLEST_STORE_BYTES = 128 << 20
 """Ray refuses less than 75 MiB."""
 
+_LONGEST_FOLDER = 26
+
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the default warns
@@ -118,7 +120,7 @@ class RayRunner(Runner):
 
     def _start_cluster(self, ray: Any) -> None:
         """A cluster on the loopback address, its files in a folder that goes with it."""
-        self._folder = Path(tempfile.mkdtemp(prefix="gd-ray-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="gd-ray-", dir=_short_folder()))
         try:
             ray.init(
                 address="local",
@@ -271,7 +273,8 @@ def _perform(function: Function[Any], task: Any) -> Iterator[Any]:
     """In the worker: the task's pieces, then how it ended."""
     meter = UsageMeter()
     try:
-        yield from function(task)
+        for piece in function(task):  # noqa: UP028 - Ray sends into what it iterates over
+            yield piece
     except GreendataError as error:
         yield _Failed(error)
     yield meter.read()
@@ -351,6 +354,12 @@ def _no_answer(address: str, detail: str) -> StoreUnreachableError:
         f"--ray-address {address}: no Ray cluster answers: {detail}",
         hint="Check the address (`ray status`), and that this machine belongs to the cluster.",
     )
+
+
+def _short_folder() -> str | None:
+    """Where Ray's sockets can be, whose paths may have 107 bytes, of which Ray's names take 79."""
+    is_long = len(os.fsencode(tempfile.gettempdir())) > _LONGEST_FOLDER
+    return "/tmp" if is_long else None  # noqa: S108 - mkdtemp makes a folder of its own there
 
 
 @contextlib.contextmanager
