@@ -72,8 +72,9 @@ HEAVY = (
 NAMES_THAT_SAY_NOTHING = ("utils", "util", "common", "helpers", "helper", "misc")
 LONGEST_MODULE = 500
 LONGEST_FUNCTION = 60
-# The command line's error boundary, and the task boundary of the threads that read.
-BROAD_EXCEPT_HOMES = ("greendata.cli.boundary", "greendata.jobs.reading")
+# The command line's error boundary, the task boundary of the threads that read, and the start of a
+# cluster, where Ray raises plain exceptions.
+BROAD_EXCEPT_HOMES = ("greendata.cli.boundary", "greendata.jobs.reading", "greendata.runners.ray")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

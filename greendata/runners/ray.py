@@ -57,7 +57,8 @@ _LONGEST_FOLDER = 26
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the default warns
-    "RAY_DEDUP_LOGS": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # else it prints on stdout when a worker dies
 }
 _PROBE = (
     "import logging, sys, ray\n"
@@ -100,7 +101,7 @@ class RayRunner(Runner):
     def start(self) -> None:
         if self._ray is not None:
             return
-        os.environ.update({k: v for k, v in _SETTINGS.items() if k not in os.environ})
+        os.environ.update(_SETTINGS)
         import ray
 
         with _kept_sigterm():
@@ -133,8 +134,12 @@ class RayRunner(Runner):
                 _temp_dir=str(self._folder),
                 _node_ip_address="127.0.0.1",
             )
-        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            self.close()
+        except BaseException as error:
+            ray.shutdown()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if not isinstance(error, Exception):
+                raise
+            # Ray raises all kinds, a plain Exception where a process of it does not come up.
             raise StoreUnreachableError(
                 f"--runner ray: no cluster could be started here: {_first_line(error)}",
                 hint="Scan with --runner local, or name a cluster with --ray-address.",
@@ -243,14 +248,13 @@ class RayRunner(Runner):
                 yield self._ray.remote(_exists).options(num_cpus=1, scheduling_strategy=where)
 
     def close(self) -> None:
-        if self._ray is not None or self._folder is not None:
-            import ray
-
+        if self._ray is not None:
             with _kept_sigterm():
-                ray.shutdown()
+                self._ray.shutdown()
+            self._ray = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-        self._ray = self._folder = None
+            self._folder = None
 
 
 @dataclass(slots=True)

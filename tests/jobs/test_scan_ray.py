@@ -27,10 +27,14 @@ pytestmark = ON_RAY
 
 @dataclass
 class DeadlyRunner(Runner):
-    """A cluster in which each kind of task kills its worker once, after its first piece."""
+    """A cluster in which some kinds of task kill their worker once, after their first piece.
+
+    Where an object is named, reading it kills its worker, always.
+    """
 
     inner: Runner
     markers: Path
+    deadly: tuple[str, ...] = ()
     deadly_object: str = ""
 
     @property
@@ -44,8 +48,10 @@ class DeadlyRunner(Runner):
         self, function: Function[Task], tasks: Iterable[Task], receive: Receive[Result]
     ) -> Iterator[Outcome[Task, Result]]:
         name = getattr(function, "__name__", "")
-        dying: Function[Any] = DyingOnce(function, self.markers / name)
-        if name == "read_objects" and self.deadly_object:
+        dying: Function[Any] = function
+        if name in self.deadly:
+            dying = DyingOnce(function, self.markers / name)
+        elif name == "read_objects" and self.deadly_object:
             dying = DyingUnlessIsolated(function, self.deadly_object)
         return self.inner.run(dying, tasks, receive)
 
@@ -65,34 +71,40 @@ def use(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spread, "open_spread", open_spread)
 
 
+@pytest.mark.parametrize(
+    "deadly",
+    [
+        ("read_objects", "make_sets"),
+        pytest.param(("compare_sets", "find_members", "sort_keys"), marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
+)
 def test_killed_workers_change_nothing_of_what_a_scan_finds(
-    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, deadly: tuple[str, ...]
 ) -> None:
-    """One is killed by SIGKILL in the middle of each kind of task."""
+    """One is killed by SIGKILL in the middle of each of these kinds of task."""
     datasets = write_datasets(tmp_path / "data")
     run_scan(*datasets, catalog=tmp_path / "local", workers=2)
     markers = tmp_path / "markers"
     markers.mkdir()
-    use(DeadlyRunner(cluster.runner, markers), monkeypatch)
+    use(DeadlyRunner(cluster.runner, markers, deadly), monkeypatch)
     run_scan(*datasets, catalog=tmp_path / "ray", runner="ray")
-    killed = sorted(path.name for path in markers.iterdir())
-    assert killed == ["compare_sets", "find_members", "make_sets", "read_objects", "sort_keys"]
-    assert len([told for told in cluster.warnings if "died" in told]) == len(killed)
+    assert {path.name for path in markers.iterdir()} == set(deadly)
+    assert len([told for told in cluster.warnings if "died" in told]) == len(deadly)
     wanted = found(tmp_path / "local")
     assert all(len(rows) > 3 for rows in wanted.values())
     assert found(tmp_path / "ray") == wanted
     assert left_over(tmp_path / "ray") == []
 
 
+@pytest.mark.slow
 def test_an_object_that_kills_workers_is_read_in_a_child_of_one(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(3):
         write_lines(tmp_path / "data" / f"{number}.jsonl", [text(number), text(7)])
     run_scan(tmp_path / "data", catalog=tmp_path / "local")
-    markers = tmp_path / "markers"
-    markers.mkdir()
-    use(DeadlyRunner(cluster.runner, markers, deadly_object="1.jsonl"), monkeypatch)
+    use(DeadlyRunner(cluster.runner, tmp_path, deadly_object="1.jsonl"), monkeypatch)
     run_scan(tmp_path / "data", catalog=tmp_path / "ray", runner="ray")
     assert found(tmp_path / "ray") == found(tmp_path / "local")
 
