@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -48,7 +49,7 @@ ANSWER_SECONDS = 30.0
 """A cluster that is there answers in one or two; ray.init alone would try for minutes."""
 
 _QUEUED_A_WORKER = 2
-_POLL_SECONDS = 0.5
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.05
 _SMALLEST_STORE_BYTES = 128 << 20
 """Ray refuses less than 75 MiB."""
 
@@ -159,8 +160,7 @@ class RayRunner(Runner):
                     flights[flight.pieces.completed()] = flight
                 if not flights:
                     return
-                done, _ = self._ray.wait(list(flights), num_returns=1, timeout=_POLL_SECONDS)
-                for ended in done:
+                for ended in self._wait(list(flights)):
                     flight = flights.pop(ended)
                     outcome = self._outcome(ended, flight, receive)
                     if outcome is None:
@@ -171,6 +171,20 @@ class RayRunner(Runner):
             for flight in flights.values():
                 with contextlib.suppress(self._ray.exceptions.RayError):
                     self._ray.cancel(flight.pieces, force=True)
+
+    def _wait(self, flying: list[Any]) -> list[Any]:
+        """Those that ended, one at least.
+
+        Sleeps here, because Ray turns what a signal raises while it waits into KeyboardInterrupt,
+        and SIGTERM would end the program as Ctrl-C does.
+        """
+        pause = _SHORTEST_PAUSE_SECONDS
+        while True:
+            done, _ = self._ray.wait(flying, num_returns=len(flying), timeout=0)
+            if done:
+                return list(done)
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     def _outcome(
         self, ended: Any, flight: _Flight, receive: Receive[Result]

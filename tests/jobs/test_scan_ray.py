@@ -115,8 +115,13 @@ def test_command_uses_a_cluster_that_is_there_and_leaves_it_running(
     datasets = write_datasets(tmp_path / "data", 2, 20)
     run_scan(*datasets, catalog=tmp_path / "local")
     done = run_cli(
-        *("--catalog", tmp_path / "ray", "scan", *datasets, "--runner", "ray", "--json"),
-        *("--ray-folder", tmp_path / "folder"),
+        "--catalog",
+        tmp_path / "ray",
+        "scan",
+        *datasets,
+        "--runner=ray",
+        "--json",
+        f"--ray-folder={tmp_path / 'folder'}",
         more={"RAY_ADDRESS": cluster.address},
     )
     assert (done.returncode, done.stderr.count("error")) == (0, 0), done.stderr
@@ -157,8 +162,10 @@ def test_command_starts_a_cluster_and_survives_the_death_of_a_worker(tmp_path: P
 
     datasets = write_datasets(tmp_path / "data", 2, 3_000)
     run_scan(*datasets, catalog=tmp_path / "local", workers=2)
-    arguments = ("scan", *datasets, "--runner", "ray", "--workers", "2", "--json")
-    child = start_cli("--catalog", tmp_path / "ray", *arguments)
+    catalog = tmp_path / "ray"
+    child = start_cli(
+        "--catalog", catalog, "scan", *datasets, "--runner=ray", "--workers=2", "--json"
+    )
     end = time.monotonic() + 120
     killed = None
     while killed is None and time.monotonic() < end and child.poll() is None:
