@@ -259,7 +259,7 @@ class RayRunner(Runner):
         for node in self._ray.nodes():
             if node["Alive"] and node["Resources"].get("CPU", 0) >= 1:
                 where = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
-                yield self._ray.remote(_exists).options(num_cpus=1, scheduling_strategy=where)
+                yield self._ray.remote(_exists).options(num_cpus=0, scheduling_strategy=where)
 
     def close(self) -> None:
         if self._ray is not None:
@@ -353,7 +353,7 @@ def _connect(ray: Any, address: str) -> None:
         raise _no_answer(address, (tried.stderr.strip().splitlines() or ["no reason given"])[-1])
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
-        told = ray.get(ray.remote(_version).options(num_cpus=1).remote())
+        told = ray.get(ray.remote(_version).options(num_cpus=0).remote())
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise _no_answer(address, _last_line(error)) from error
     if told != _version():

@@ -144,6 +144,16 @@ def test_scan_with_daft_when_it_is_installed(tmp_path: Path) -> None:
     assert "ratio_to_daft_at_1024" in result["budgets"]
 
 
+@pytest.mark.slow
+def test_ray_finds_what_threads_find(tmp_path: Path) -> None:
+    result = run("ray_runner", "--megabytes", "1", "--folder", str(tmp_path))
+    assert result.keys() >= REQUIRED
+    assert result["budgets"]["same_found"]["within_budget"]
+    found = result["measured"]["ray"]["found"]
+    assert found == result["measured"]["local"]["found"]
+    assert found["near_duplicate_documents"] > 10
+
+
 def test_check_fails_only_outside_the_budget(
     measure: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
