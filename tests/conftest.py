@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.runners.clusters import Cluster
 from tests.stores.servers import ACCOUNT, CANARY, azurite_server, moto_server
 
 
@@ -57,3 +58,16 @@ def container(azure_connection: str, monkeypatch: pytest.MonkeyPatch) -> str:
     with BlobServiceClient.from_connection_string(azure_connection) as service:
         service.create_container(name)
     return f"{name}@{ACCOUNT}"
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[Cluster]:
+    made = Cluster()
+    yield made
+    made.runner.close()
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster) -> Cluster:
+    shared_cluster.warnings.clear()
+    return shared_cluster

@@ -105,6 +105,11 @@ class RayRunner(Runner):
         os.environ.update(_SETTINGS)
         import ray
 
+        if ray.is_initialized():
+            raise UsageError(
+                "--runner ray: this process uses Ray already.",
+                hint="Scan from a process of its own; a task of yours may be one.",
+            )
         with _kept_sigterm():
             if self._settings.address is None:
                 self._start_cluster(ray)

@@ -18,10 +18,9 @@ from greendata.jobs.spread import Spread
 from greendata.runners.base import Function, Outcome, Receive, Result, Runner, Task
 from tests.jobs.made_scans import left_over, run_cli, run_scan, start_cli, text, write_lines
 from tests.jobs.made_spread import found, write_datasets
-from tests.runners.clusters import ON_RAY, Cluster, cluster, shared_cluster
+from tests.runners.clusters import ON_RAY, Cluster
 from tests.runners.made_tasks import DyingOnce, DyingUnlessIsolated
 
-__all__ = ["cluster", "shared_cluster"]  # fixtures
 pytestmark = ON_RAY
 
 

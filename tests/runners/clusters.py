@@ -1,8 +1,6 @@
-"""A Ray cluster of two workers on this machine, one for all tests of a process."""
+"""A Ray cluster of two workers on this machine; the fixture ``cluster`` is one for all tests."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 
@@ -26,16 +24,3 @@ class Cluster:
         import ray
 
         return str(ray.get_runtime_context().gcs_address)
-
-
-@pytest.fixture(scope="session")
-def shared_cluster() -> Iterator[Cluster]:
-    made = Cluster()
-    yield made
-    made.runner.close()
-
-
-@pytest.fixture
-def cluster(shared_cluster: Cluster) -> Cluster:
-    shared_cluster.warnings.clear()
-    return shared_cluster

@@ -19,7 +19,7 @@ from greendata.errors import (
 from greendata.runners import ray as home
 from greendata.runners.base import ATTEMPTS, WorkerLostError, WorkerMemoryError
 from greendata.runners.ray import RayRunner, RaySettings, check_ray
-from tests.runners.clusters import ON_RAY, SETTINGS, Cluster, cluster, shared_cluster
+from tests.runners.clusters import ON_RAY, SETTINGS, Cluster
 from tests.runners.made_tasks import (
     DyingOnce,
     count_up,
@@ -29,8 +29,6 @@ from tests.runners.made_tasks import (
     make_pieces,
     want_memory,
 )
-
-__all__ = ["cluster", "shared_cluster"]  # fixtures
 
 
 @ON_RAY
@@ -134,22 +132,30 @@ def test_sigterm_does_what_it_did_before_the_cluster_was_started(cluster: Cluste
 
 
 @ON_RAY
+def test_ray_that_somebody_else_uses_in_this_process_is_left_alone(cluster: Cluster) -> None:
+    with pytest.raises(UsageError, match="uses Ray already"):
+        RayRunner(SETTINGS, print).start()
+    assert [o.get() for o in cluster.runner.run(count_up, [1], list)] == [[0]]
+
+
+@ON_RAY
 @pytest.mark.slow
 def test_ray_itself_kills_workers_when_memory_is_short(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a cluster of its own, whose memory is short from the beginning."""
     cluster.runner.close()
-    monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")
-    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
-    runner = RayRunner(SETTINGS, cluster.warnings.append)
-    try:
-        (outcome,) = runner.run(count_up, [1], list)
-        assert isinstance(outcome.error, WorkerMemoryError)
-        assert "out of memory" in cluster.warnings[0]
-    finally:
-        runner.close()
-        cluster.runner.start()
+    with monkeypatch.context() as patch:
+        patch.setenv("RAY_memory_usage_threshold", "0.01")
+        patch.setenv("RAY_memory_monitor_refresh_ms", "50")
+        runner = RayRunner(SETTINGS, cluster.warnings.append)
+        try:
+            (outcome,) = runner.run(count_up, [1], list)
+        finally:
+            runner.close()
+    cluster.runner.start()
+    assert isinstance(outcome.error, WorkerMemoryError)
+    assert "out of memory" in cluster.warnings[0]
 
 
 def test_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +183,7 @@ def test_address_that_accepts_and_never_answers_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(home, "ANSWER_SECONDS", 3.0)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # by tests before this one
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
