@@ -263,15 +263,18 @@ def read_chosen_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
 
 
 def show_all_duplicates(connection: DuckDBPyConnection) -> str:
-    """A view of all duplicates as they are after ``resolve``, of a scan that was narrowed."""
+    """A table of what is counted of all duplicates after ``resolve``, of a scan narrowed before."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE settled_digests AS"
         f" SELECT {hex_digest('s')} AS document_digest FROM settled_rows s"
     )
-    create_view(
-        connection,
-        "duplicates_now",
-        "SELECT * FROM duplicates ANTI JOIN settled_digests USING (document_digest)"
-        " UNION ALL BY NAME SELECT * FROM duplicate_rows",
+    columns = (
+        "document_uri, document_row, document_dataset, document_text_bytes, kind, kept_uri,"
+        " kept_row, kept_dataset"
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE duplicates_now AS"
+        f" SELECT {columns} FROM duplicates ANTI JOIN settled_digests USING (document_digest)"
+        f" UNION ALL SELECT {columns} FROM duplicate_rows"
     )
     return "duplicates_now"
