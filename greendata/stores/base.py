@@ -116,6 +116,10 @@ class Store(ABC):
         """
         return self.list(uri)
 
+    def own_objects(self, uri: str) -> Iterator[StoredObject]:
+        """What this program keeps in its own folders at and below ``uri``, in no order."""
+        return iter(())
+
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         """Incomplete multipart uploads at and below ``uri``."""
         return iter(())

@@ -187,6 +187,13 @@ class LocalStore(Store):
     def abort_upload(self, uri: str, upload_id: str) -> None:
         files.drop_upload(Path(uri_to_path(uri)), upload_id)
 
+    def own_objects(self, uri: str) -> Iterator[StoredObject]:
+        for folder, _, names in os.walk(uri_to_path(uri)):
+            for name in names if _is_own(folder) else ():
+                path = os.path.join(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    yield _stored_object(path_to_uri(path), os.lstat(path))
+
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         for target, upload_id, size_bytes in files.open_uploads(Path(uri_to_path(uri))):
             yield PendingUpload(

@@ -135,6 +135,15 @@ class MemoryStore(Store):
             ]
         yield from found
 
+    def own_objects(self, uri: str) -> Iterator[StoredObject]:
+        with self._lock:
+            found = [
+                self._item(key, self._current(key))
+                for key in sorted(self._live())
+                if is_own(key) and is_below(key, uri)
+            ]
+        yield from found
+
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         with self._lock:
             found = sorted(self._uploads.items(), key=lambda entry: entry[1].uri)

@@ -136,6 +136,9 @@ class Stores(Store):
     def versions(self, uri: str) -> Iterator[StoredObject]:
         return self.store_of(uri).versions(uri)
 
+    def own_objects(self, uri: str) -> Iterator[StoredObject]:
+        return self.store_of(uri).own_objects(uri)
+
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         return self.store_of(uri).uploads(uri)
 

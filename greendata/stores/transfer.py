@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from greendata.errors import GreendataError, IntegrityError
 from greendata.stores.records import ALWAYS, Condition
 
 if TYPE_CHECKING:
+    from greendata.model import StoredObject
     from greendata.stores.base import Store
     from greendata.stores.records import UploadPart, Written
 
@@ -57,3 +59,26 @@ def download(store: Store, uri: str, path: Path, *, size_bytes: int) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sha256_of(store: Store, item: StoredObject) -> str:
+    """SHA-256 of the stored bytes of exactly this version.
+
+    Raises:
+        PreconditionFailedError: it is another one by now.
+        IntegrityError: it is shorter than its size.
+    """
+    total = hashlib.sha256()
+    for start in range(0, item.size_bytes, PART_BYTES):
+        wanted = min(PART_BYTES, item.size_bytes - start)
+        content = store.read(item.uri, start=start, size_bytes=wanted, etag=item.etag)
+        if len(content) != wanted:
+            raise IntegrityError(f"{item.uri}: ends before its {item.size_bytes} bytes.")
+        total.update(content)
+    return total.hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a local file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -433,6 +433,18 @@ class StoreContract:
         assert first.uri == root + "0"
         assert {item.uri for item in listing} >= {f"{root}{number}" for number in (1, 2, 3)}
 
+    def test_own_folders_are_told_apart_from_everything_else(self, store: Store, root: str) -> None:
+        for key in ("a", "f/b", ".greendata/x/own", "f/_greendata/own"):
+            store.put(root + key, b"12")
+        found = {item.uri: item.size_bytes for item in store.own_objects(root)}
+        own = {root + ".greendata/x/own": 2, root + "f/_greendata/own": 2}
+        assert own.items() <= found.items()
+        assert not {root + "a", root + "f/b"} & set(found)
+        inside = {item.uri for item in store.own_objects(root + ".greendata/x")}
+        assert root + ".greendata/x/own" in inside
+        assert root + "f/_greendata/own" not in inside
+        assert list(store.own_objects(root + "not-there/")) == []
+
     def test_a_folder_by_itself_has_its_objects_and_folders(self, store: Store, root: str) -> None:
         if not store.capabilities.has_folders:
             pytest.skip("lists no folder by itself")

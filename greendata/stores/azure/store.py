@@ -124,6 +124,12 @@ class AzureStore(Store):
             if is_below(blob.name, target.key) and not is_own(blob.name):
                 yield stored_object(target, blob, self.store_id)
 
+    def own_objects(self, uri: str) -> Iterator[StoredObject]:
+        target = self._parse(uri)
+        for blob in self._blobs(target, target.key):
+            if is_below(blob.name, target.key) and is_own(blob.name):
+                yield stored_object(target, blob, self.store_id)
+
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         target = self._parse(uri)
         for blob in self._blobs(target, target.key, include=["uncommittedblobs"]):

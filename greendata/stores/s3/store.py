@@ -147,6 +147,12 @@ class S3Store(Store):
             if is_below(entry["Key"], target.key) and not is_own(entry["Key"]):
                 yield stored_version(target, entry, self.store_id)
 
+    def own_objects(self, uri: str) -> Iterator[StoredObject]:
+        target = _parse(uri)
+        for item in self._pages(target, "list_objects_v2", "Contents"):
+            if is_below(item["Key"], target.key) and is_own(item["Key"]):
+                yield stored_object(target, item, self.store_id)
+
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         target = _parse(uri)
         for entry in self._pages(target, "list_multipart_uploads", "Uploads"):

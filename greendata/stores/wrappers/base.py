@@ -111,6 +111,9 @@ class StoreWrapper(Store):
     def versions(self, uri: str) -> Iterator[StoredObject]:
         yield from self._simple("versions", uri, uri)
 
+    def own_objects(self, uri: str) -> Iterator[StoredObject]:
+        yield from self._simple("own_objects", uri, uri)
+
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         yield from self._simple("uploads", uri, uri)
 
