@@ -117,6 +117,20 @@ class ArrowShard(Shard):
             elif part.row_group in wanted:
                 yield from keep_rows(self.read(part), rows[groups == part.row_group])
 
+    @property
+    def schema(self) -> pa.Schema:
+        """All columns, with the metadata of the file."""
+        return self._schema
+
+    def tables(self, part: Part) -> Iterator[pa.RecordBatch]:
+        """All columns of a part, in bounded batches, in row order."""
+        numbers = range(len(self._starts) - 1) if part.row_group is None else [part.row_group]
+        for _, batch in self._record_batches(list(numbers)):
+            step = self._rows_per_slice(batch)
+            for start in range(0, batch.num_rows, step):
+                self._count(batch.nbytes * min(step, batch.num_rows) // max(1, batch.num_rows))
+                yield batch.slice(start, step)
+
     def _check(self, source: pa.NativeFile) -> list[Message]:
         """The record batches, none of which is cut or expands beyond measure."""
         size = self.item.size_bytes

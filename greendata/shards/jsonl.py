@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
-from greendata.shards.base import Part, Shard, ShardLimitError, TextBatch
+from greendata.shards.base import Part, Shard, TextBatch
 from greendata.shards.batches import as_strings, keep_rows, too_long
 from greendata.shards.columns import no_text_column, pick_text_column, take_texts
 from greendata.shards.lines import Lines, index_lines
@@ -74,22 +74,6 @@ class JsonLinesShard(Shard):
     def read_rows(self, rows: Rows, row_groups: Rows | None = None) -> Iterator[TextBatch]:
         for part in self.parts() if len(rows) else ():
             yield from keep_rows(self.read(part), rows)
-
-    def records(self) -> Iterator[list[bytes]]:
-        """All records as they are stored, in order, some at a time; blank lines are none.
-
-        Raises:
-            ShardLimitError: a record is too long to be held.
-        """
-        for chunk in _chunks(self.store, self.item, self.options, self.codec):
-            if chunk.is_too_long:
-                raise ShardLimitError(
-                    f"{self.item.uri}: {too_long(None, self.options.max_record_bytes)}",
-                    hint="Give more with --max-record-bytes when scanning.",
-                )
-            lines = index_lines(chunk.data)
-            stripped = (lines.line(index).strip(b" \t\r") for index in range(len(lines)))
-            yield [line for line in stripped if line]
 
 
 def _chunks(

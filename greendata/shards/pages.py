@@ -14,7 +14,8 @@ ReadAt = Callable[[int, int], bytes]
 
 DICTIONARY_PAGE = 2
 
-_DATA_PAGES = {0, 3}
+_SECOND_VERSION = 3
+_DATA_PAGES = {0, _SECOND_VERSION}
 _FIRST_READ_BYTES = 256
 _MAX_HEADER_BYTES = 16 * 2**20  # pyarrow's own limit
 _MAX_DEPTH = 16
@@ -22,6 +23,7 @@ _MAX_DEPTH = 16
 _TYPE, _UNCOMPRESSED, _COMPRESSED = 1, 2, 3
 _HEADER_FIELDS = {0: 5, 2: 7, 3: 8}  # page type -> field of its own header
 _NUM_VALUES = 1
+_LEVELS = (5, 6)  # bytes of definition and repetition levels, which version 2 does not compress
 
 _Fields = dict[int, object]
 
@@ -32,13 +34,14 @@ class PageHeaderError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What a page header declares."""
+    """What a page header declares; ``levels_bytes`` stand uncompressed before the values."""
 
     kind: int
     values: int
     body_offset: int
     compressed_bytes: int
     uncompressed_bytes: int
+    levels_bytes: int = 0
 
     @property
     def is_data(self) -> bool:
@@ -83,10 +86,16 @@ def _page(fields: _Fields, body_offset: int) -> Page:
         body_offset=body_offset,
         compressed_bytes=_number(fields, _COMPRESSED),
         uncompressed_bytes=_number(fields, _UNCOMPRESSED),
+        levels_bytes=_levels(own) if kind == _SECOND_VERSION and isinstance(own, dict) else 0,
     )
-    if min(page.values, page.compressed_bytes, page.uncompressed_bytes) < 0:
+    sizes = (page.values, page.compressed_bytes, page.uncompressed_bytes, page.levels_bytes)
+    if min(sizes) < 0:
         raise PageHeaderError("a page header declares a negative size")
     return page
+
+
+def _levels(own: _Fields) -> int:
+    return sum(_number(own, field) for field in _LEVELS)
 
 
 def _number(fields: _Fields, field: int) -> int:

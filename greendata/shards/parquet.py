@@ -43,7 +43,9 @@ MAX_PAGE_BYTES = 2**30
 _DENSE_PAGE_FACTOR = 4  # pages denser than the average may fill a batch this many times over
 _BUFFER_BYTES = 2**20
 _SMALLEST_BYTES = 12  # both magic words and the footer's length
-_MAGICS = (b"PAR1", b"PARE")
+_MAGIC, _ENCRYPTED_MAGIC = b"PAR1", b"PARE"
+_END_BYTES = 8  # the footer's length and the magic word
+_SIGNATURE_BYTES = 28  # of a plain footer: encrypted columns below; pyarrow 26 aborts on them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,16 @@ class _Chunk:
         return next((page for page in self.pages if page.kind == DICTIONARY_PAGE), None)
 
 
+class EncryptedShardError(ShardError):
+    """A Parquet object, or some of its columns, cannot be read without a key."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(
+            f"{uri}: is encrypted Parquet, and there is no key for it.",
+            hint="Decrypt it with the tool that encrypted it.",
+        )
+
+
 class ParquetShard(Shard):
     """A Parquet object; its parts are its row groups."""
 
@@ -68,9 +80,11 @@ class ParquetShard(Shard):
         self._lock = threading.Lock()
         self._decoded_bytes = 0
         with translated_errors(item.uri), store.open(item) as source:
-            self._check_end(source)
+            footer_bytes = self._check_end(source)
             file = pq.ParquetFile(source)
             self._metadata = file.metadata
+            if footer_bytes - self._metadata.serialized_size == _SIGNATURE_BYTES:
+                raise EncryptedShardError(item.uri)
             self._schema = file.schema_arrow
             self._leaves = [file.schema.column(index).path for index in range(len(file.schema))]
         self._starts = self._row_starts()
@@ -127,6 +141,17 @@ class ParquetShard(Shard):
         """All columns, with the metadata of the file."""
         return self._schema
 
+    @property
+    def metadata(self) -> pq.FileMetaData:
+        """The footer."""
+        return self._metadata
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of all pages before compression, as the footer says."""
+        groups = range(self._metadata.num_row_groups)
+        return sum(self._metadata.row_group(group).total_byte_size for group in groups)
+
     def tables(self, part: Part) -> Iterator[pa.RecordBatch]:
         """All columns of a part, in bounded batches, in row order."""
         columns = range(len(self._leaves))
@@ -150,14 +175,19 @@ class ParquetShard(Shard):
             if high == len(rows):
                 return
 
-    def _check_end(self, source: pa.NativeFile) -> None:
+    def _check_end(self, source: pa.NativeFile) -> int:
+        """The bytes of the footer."""
         size = self.item.size_bytes
-        if size < _SMALLEST_BYTES or source.read_at(4, size - 4) not in _MAGICS:
+        end = source.read_at(_END_BYTES, size - _END_BYTES) if size >= _SMALLEST_BYTES else b""
+        if end[4:] == _ENCRYPTED_MAGIC:
+            raise EncryptedShardError(self.item.uri)
+        if end[4:] != _MAGIC:
             raise ShardError(
                 f"{self.item.uri}: the end of the Parquet file is missing.",
                 reason=SkipReason.TRUNCATED,
                 hint="Fetch or write it again.",
             )
+        return int.from_bytes(end[:4], "little")
 
     def _row_starts(self) -> Rows:
         groups = range(self._metadata.num_row_groups)

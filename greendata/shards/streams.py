@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from greendata.shards.base import check_decoded, translated_errors
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from greendata.model import StoredObject
     from greendata.stores.base import Store
 
@@ -25,16 +27,25 @@ class ByteStream:
     and refuse zstd windows above 128 MiB; python-zstandard's reader takes a cut frame silently.
     """
 
-    def __init__(self, store: Store, item: StoredObject, codec: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        item: StoredObject,
+        codec: str,
+        watch: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """``watch`` is given the stored bytes as they are read."""
         import pyarrow as pa
 
         self._item = item
         self._decoded = 0
         with translated_errors(item.uri):
             self._raw = store.open(item)
-            self._stream = (
-                self._raw if codec == "none" else pa.CompressedInputStream(self._raw, codec)
+            self._stream = source = (
+                self._raw if watch is None else pa.PythonFile(_Watched(self._raw, watch), mode="r")
             )
+            if codec != "none":
+                self._stream = pa.CompressedInputStream(source, codec)
 
     def read(self, size: int) -> bytes:
         """Up to ``size`` decoded bytes; empty at the end."""
@@ -52,6 +63,23 @@ class ByteStream:
     def close(self) -> None:
         self._stream.close()
         self._raw.close()
+
+
+class _Watched:
+    """A file whose bytes somebody else sees too."""
+
+    def __init__(self, raw: pa.NativeFile, watch: Callable[[bytes], None]) -> None:
+        self._raw = raw
+        self._watch = watch
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._raw.read(size)
+        self._watch(data)
+        return data
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
