@@ -35,8 +35,9 @@ FORBIDDEN_TO_PURE_ROOMS = ("stores", "shards", "runners")
 
 # Package to the modules (and what is below them) that may import it.
 HOMES = {
-    "numba": ("greendata.dedup.kernel",),
-    "llvmlite": ("greendata.dedup.kernel",),
+    # dedup's kernel knows texts only; readers of JSON and CSV belong to what rewrites files.
+    "numba": ("greendata.dedup.kernel", "greendata.recompress.kernel"),
+    "llvmlite": ("greendata.dedup.kernel", "greendata.recompress.kernel"),
     "deltalake": ("greendata.catalog.tables",),
     "datasketch": ("greendata.dedup.lsh",),
     "click": ("greendata.cli",),

@@ -1,0 +1,1 @@
+"""Rewriting datasets as zstd Parquet: sources, digests, gate, order, publication, manifest."""
