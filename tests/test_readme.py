@@ -59,12 +59,18 @@ def texts(start: int, stop: int) -> list[str]:
 
 
 def write_data(folder: Path) -> None:
-    """``data/crawl`` as zstd JSON Lines and ``data/books`` as Parquet, with texts in both."""
+    """``data/crawl`` as zstd JSON Lines, ``data/books`` as Parquet, and ``raw`` as JSON Lines."""
     (folder / "data" / "crawl").mkdir(parents=True)
     (folder / "data" / "books").mkdir()
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts(0, 40))
     packed = zstandard.ZstdCompressor().compress(lines.encode())
     (folder / "data" / "crawl" / "part-0.jsonl.zst").write_bytes(packed)
+    (folder / "raw").mkdir()
+    (folder / "raw" / "part-0.jsonl").write_text(
+        "".join(
+            json.dumps({"id": row, "text": text}) + "\n" for row, text in enumerate(texts(0, 99))
+        )
+    )
     table = pa.table({"text": texts(20, 60), "id": list(range(40))})
     pq.write_table(table, folder / "data" / "books" / "part-0.parquet")
 

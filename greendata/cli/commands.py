@@ -17,6 +17,7 @@ from greendata.cli.objects import objects
 from greendata.cli.options import global_options
 from greendata.cli.overlap import overlap
 from greendata.cli.policy import policy
+from greendata.cli.recompress import export_jsonl, recompress, restore_order, verify
 from greendata.cli.scan import scan
 from greendata.cli.settings import Settings
 
@@ -51,6 +52,10 @@ for command in (
     overlap,
     match,
     dedup,
+    recompress,
+    restore_order,
+    export_jsonl,
+    verify,
     index,
     inventory,
     objects,

@@ -42,6 +42,13 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1, min_open=True),
     help="Jaccard from which a document is redundant.  [default: that of the last scan]",
 )
+@click.option(
+    "--profile",
+    type=click.Choice(("stream", "archive")),
+    default="stream",
+    show_default=True,
+    help="zstd 6 with pages of 1 MiB, or 9 with 8 MiB; the order of rows is kept.",
+)
 @guard_options
 @click.option("--confirm", "is_confirmed", is_flag=True, help="Go on in spite of an alarm.")
 @click.option(

@@ -202,20 +202,13 @@ def _datasets(settings: Settings, named: tuple[tuple[str, str], ...]) -> tuple[D
     """The declared ones, then those of ``--dataset``, which win where both name a place."""
     from greendata.model import Dataset
 
-    declared = settings.config.datasets
+    declared = settings.datasets
     priorities = {entry.name: entry.priority for entry in declared}
     prefixes: dict[str, list[str]] = {}
     for name, path in named:
         prefixes.setdefault(name, []).append(_uri(settings, path))
     return (
-        *(
-            Dataset(
-                name=d.name,
-                prefixes=tuple(_uri(settings, prefix) for prefix in d.prefixes),
-                priority=d.priority,
-            )
-            for d in declared
-        ),
+        *declared,
         *(
             Dataset(name=name, prefixes=tuple(uris), priority=priorities.get(name, 0))
             for name, uris in prefixes.items()

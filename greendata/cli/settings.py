@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from greendata.config import Config
+    from greendata.model import Dataset
     from greendata.progress import Progress
 
 DEFAULT_CATALOG = ".greendata"
@@ -40,6 +41,21 @@ class Settings:
     def catalog(self) -> str:
         """Flag or environment, then ``greendata.yaml``, then ``.greendata`` here."""
         return self.catalog_option or self.config.catalog or DEFAULT_CATALOG
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """Those that ``greendata.yaml`` declares."""
+        from greendata.model import Dataset
+        from greendata.stores.opening import normalise_uri
+
+        return tuple(
+            Dataset(
+                name=entry.name,
+                prefixes=tuple(normalise_uri(uri, self.config.stores) for uri in entry.prefixes),
+                priority=entry.priority,
+            )
+            for entry in self.config.datasets
+        )
 
     @property
     def catalog_argument(self) -> str:

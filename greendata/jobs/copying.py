@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,22 @@ import pyarrow as pa
 
 from greendata.dedup.fingerprint import text_buffers, text_digests
 from greendata.errors import ObjectChangedError
-from greendata.shards.jsonl import JsonLinesShard
+from greendata.recompress.columnar import stored_schema, to_stored
+from greendata.recompress.digests import row_digests
+from greendata.recompress.positions import without_field, without_position
+from greendata.recompress.records import open_records
+from greendata.recompress.rolling import LocalFile, RollingWriter, disk_errors
+from greendata.shards.base import translated_errors
 from greendata.shards.parquet import ParquetShard
-from greendata.shards.typed import RecordTypes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from greendata.shards.base import Shard
+    from greendata.shards.writer import WriterProfile
 
-_ROW_GROUP_BYTES = 64 << 20
-_COMPRESSION_LEVEL = 3
+_ONE_FILE = 1 << 62
+"""Every object has one copy, however large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,42 +52,38 @@ class Marks:
         return pa.array(names, pa.string()), pa.array(copies)
 
 
-def all_rows(shard: Shard) -> Iterator[pa.RecordBatch | list[bytes]]:
+def rows_of(shard: Shard) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """All rows of an object, with all their columns."""
     if isinstance(shard, ParquetShard):
-        for part in shard.parts():
-            yield from shard.tables(part)
-    elif isinstance(shard, JsonLinesShard):
-        yield from shard.records()
+        batches = (batch for part in shard.parts() for batch in shard.tables(part))
+        return shard.schema, batches
+    source = open_records(shard.store, shard.item, shard.codec)
+    return source.schema, source.batches()
 
 
 def write_copy(
-    shard: Shard, path: Path, redundant: NDArray[np.int64], marks: Marks | None
-) -> tuple[int, int]:
-    """Write an object as zstd Parquet without its redundant rows; rows read and written."""
-    import pyarrow.parquet as pq
+    shard: Shard,
+    folder: Path,
+    profile: WriterProfile,
+    redundant: NDArray[np.int64],
+    marks: Marks | None,
+) -> tuple[int, LocalFile]:
+    """Write an object as zstd Parquet without its redundant rows; rows read, and the file.
 
-    types = RecordTypes()
-    if isinstance(shard, ParquetShard):
-        schema = shard.schema
-    else:
-        for batch in all_rows(shard):
-            types.learn(batch)
-        schema = types.schema
+    The file's digest is that of the rows that were read and kept.
+    """
+    schema, batches = rows_of(shard)
     if marks is not None:
         schema = schema.append(pa.field("duplicate_of", pa.string()))
         schema = schema.append(pa.field("copies", pa.int64()))
-    rows_in = rows_out = 0
-    waiting: list[pa.RecordBatch] = []
-    with pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        compression_level=_COMPRESSION_LEVEL,
-        write_page_checksum=True,
-    ) as writer:
-        for found in all_rows(shard):
-            batch = found if isinstance(found, pa.RecordBatch) else types.batch(found)
+    stored = stored_schema(schema)
+    rows_in = 0
+    with (
+        translated_errors(shard.item.uri),
+        disk_errors(folder),
+        RollingWriter(folder, "copy", stored, replace(profile, file_bytes=_ONE_FILE)) as writer,
+    ):
+        for batch in batches:
             count = batch.num_rows
             if marks is not None:
                 columns = [*batch.columns, *marks.columns(rows_in, count)]
@@ -93,13 +94,9 @@ def write_copy(
                 is_kept[redundant[low:high] - rows_in] = False
                 batch = batch if is_kept.all() else batch.filter(pa.array(is_kept))
             rows_in += count
-            rows_out += batch.num_rows
-            waiting.append(batch)
-            if sum(entry.nbytes for entry in waiting) >= _ROW_GROUP_BYTES:
-                writer.write_table(pa.Table.from_batches(waiting, schema))
-                waiting = []
-        writer.write_table(pa.Table.from_batches(waiting, schema))
-    return rows_in, rows_out
+            digests = row_digests(without_position(batch), without_field(stored))
+            writer.write(to_stored(batch, stored), digests)
+    return rows_in, writer.files[0]
 
 
 def check_digests(shard: Shard, rows: NDArray[np.int64], digests: Sequence[str]) -> None:

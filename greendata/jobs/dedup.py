@@ -7,9 +7,6 @@ digest compared once more when its object is copied, and the rows of every objec
 
 from __future__ import annotations
 
-import hashlib
-import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -28,9 +25,10 @@ from greendata.errors import (
     ObjectNotFoundError,
     UsageError,
 )
-from greendata.jobs.copying import Marks, all_rows, check_digests, write_copy
-from greendata.jobs.destination import check_destination, target_names
+from greendata.jobs.copying import Marks, check_digests, rows_of, write_copy
+from greendata.jobs.destination import check_apart, target_names
 from greendata.jobs.guards import find_alarms
+from greendata.jobs.left_out import write_left_out
 from greendata.jobs.request import asked_threshold
 from greendata.jobs.rereading import KnownObject, known_objects
 from greendata.jobs.resolve import OBJECT_ORDERS, ResolveSettings, resolve
@@ -45,11 +43,13 @@ from greendata.model import (
     KeepOrder,
     SkippedObject,
 )
+from greendata.recompress.manifest import ManifestObject, make_manifest, write_manifest
+from greendata.recompress.publishing import Destination, publish_verified
+from greendata.recompress.workfolder import work_folder
 from greendata.shards.opening import open_shard
+from greendata.shards.writer import PROFILES
 from greendata.sql import open_duckdb, query_errors
 from greendata.stores.opening import Stores
-from greendata.stores.records import IF_ABSENT
-from greendata.stores.transfer import upload
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -60,20 +60,6 @@ if TYPE_CHECKING:
     from greendata.shards.base import Shard
 
 COPIED_FORMATS = ("parquet", "jsonl")
-OWN_FOLDER = "_greendata"
-LEFT_OUT = pa.schema(
-    [
-        ("source_uri", pa.string()),
-        ("source_row", pa.int64()),
-        ("kept_uri", pa.string()),
-        ("kept_row", pa.int64()),
-        ("kind", pa.string()),
-        ("jaccard", pa.float64()),
-        ("text_bytes", pa.int64()),
-        ("digest", pa.string()),
-    ]
-)
-"""Rows of ``_greendata/left_out.parquet``: what is not in the copy, and what stands for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +71,7 @@ class DedupRequest:
         is_exact_only: only identical texts are left out.
         is_mark: leave nothing out, add the columns ``duplicate_of`` and ``copies``.
         threshold: Jaccard from which a document is redundant; None is that of the last scan.
+        profile: of the writer; the order of rows is kept with any.
         is_confirmed: go on although a guard raises an alarm.
     """
 
@@ -96,6 +83,7 @@ class DedupRequest:
     score_column: str | None = None
     is_exact_only: bool = False
     is_mark: bool = False
+    profile: str = "stream"
     threshold: float | None = None
     max_group: int = 10_000
     max_removal_share: float = 0.9
@@ -155,8 +143,8 @@ def dedup(request: DedupRequest, *, progress: Progress, now: datetime) -> DedupS
     from greendata.catalog.tables import Catalog
 
     catalog = Catalog.open(catalog_place(request.catalog, request.stores), create=False)
-    with tempfile.TemporaryDirectory(prefix="greendata-dedup-") as folder:
-        return _Copying(request, catalog, Path(folder), progress, now).run()
+    with work_folder("dedup") as folder:
+        return _Copying(request, catalog, folder, progress, now).run()
 
 
 @dataclass(slots=True)
@@ -169,13 +157,14 @@ class _Copying:
     progress: Progress
     now: datetime
     store: Stores = field(init=False)
+    objects: list[ManifestObject] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.store = Stores(self.request.stores)
 
     def run(self) -> DedupSummary:
         request = self.request
-        check_destination(self.store, request.uris, request.destination)
+        check_apart(request.uris, request.destination)
         self.progress.stage("listing")
         scope = list_scope(self.store, request.uris, (), self.catalog.place.uri)
         with self._connect() as connection:
@@ -192,8 +181,32 @@ class _Copying:
             names = target_names(
                 request.uris, request.destination, [entry.item.uri for _, entry in known]
             )
-            copied = [self._copy(connection, entry, names[entry.item.uri]) for _, entry in known]
-            return self._conclude(connection, scope, parameters, copied, alarms)
+            place = self._open_destination(parameters, [entry for _, entry in known])
+            copied = [
+                self._copy(connection, entry, place, names[entry.item.uri]) for _, entry in known
+            ]
+            summary = self._conclude(connection, scope, parameters, place, copied, alarms)
+            place.close()
+            return summary
+
+    def _open_destination(
+        self, parameters: FingerprintParameters, known: Sequence[KnownObject]
+    ) -> Destination:
+        request = self.request
+        place = Destination(
+            store=self.store,
+            place=request.destination,
+            request={
+                "dedup": {entry.item.uri: entry.item.etag for entry in known},
+                "parameters": parameters.as_dict(),
+                "keep": [request.keep.value, request.score_column],
+                "is_exact_only": request.is_exact_only,
+                "is_mark": request.is_mark,
+                "profile": request.profile,
+            },
+        )
+        place.open()
+        return place
 
     @contextmanager
     def _connect(self) -> Iterator[DuckDBPyConnection]:
@@ -310,15 +323,12 @@ class _Copying:
     def _scores_of(self, entry: KnownObject) -> Iterator[tuple[int, NDArray[np.float64]]]:
         name, first = self.request.score_column or "", 0
         shard = self._open(entry)
-        for batch in all_rows(shard):
-            if isinstance(batch, pa.RecordBatch):
-                if name not in batch.schema.names:
-                    raise UsageError(f"{entry.item.uri}: has no column {name!r} to keep by.")
-                column = batch[name]
-            else:
-                records = (json.loads(raw) for raw in batch)
-                values = [r.get(name) if isinstance(r, dict) else None for r in records]
-                column = pa.array(values)
+        schema, batches = rows_of(shard)
+        if name not in schema.names and shard.format != "jsonl":
+            raise UsageError(f"{entry.item.uri}: has no column {name!r} to keep by.")
+        for batch in batches:
+            # records without the name have no score, be it that none of a file has it
+            column = batch[name] if name in schema.names else pa.nulls(batch.num_rows)
             try:
                 scores = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
             except pa.ArrowException as error:
@@ -332,9 +342,9 @@ class _Copying:
         return open_shard(self.store, entry.item, entry.options, entry.format, entry.codec)
 
     def _copy(
-        self, connection: DuckDBPyConnection, entry: KnownObject, target: str
+        self, connection: DuckDBPyConnection, entry: KnownObject, place: Destination, target: str
     ) -> CopiedObject:
-        """One object: check what is left out, write the rest, upload it."""
+        """One object: check what is left out, write the rest, store and publish it."""
         uri = entry.item.uri
         found = connection.execute(
             "SELECT document_row, kept_uri, kept_row FROM duplicate_rows"
@@ -345,8 +355,9 @@ class _Copying:
         shard = self._open(entry)
         check_digests(shard, *self._proved(connection, uri))
         marks = self._marks(connection, uri, found) if self.request.is_mark else None
-        path = self.folder / "copy.parquet"
-        rows_in, rows_out = write_copy(shard, path, redundant, marks)
+        profile = PROFILES[self.request.profile]
+        rows_in, file = write_copy(shard, self.folder, profile, redundant, marks)
+        rows_out = file.digest.rows
         left_out = 0 if self.request.is_mark else len(redundant)
         if rows_in != rows_out + left_out:
             raise IntegrityError(
@@ -355,10 +366,10 @@ class _Copying:
         now = self.store.head(uri)
         if now.etag != entry.item.etag:
             raise ObjectChangedError(f"{uri}: changed while it was copied.", hint="Scan it again.")
-        upload(self.store, path, target, condition=IF_ABSENT)
+        name = target.removeprefix(f"{self.request.destination.rstrip('/')}/")
+        made = publish_verified(place, file, name)
+        self.objects.append(made)
         self.progress.advance(entry.item.size_bytes)
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
         return CopiedObject(
             source_uri=uri,
             source_etag=entry.item.etag,
@@ -367,8 +378,8 @@ class _Copying:
             rows_out=rows_out,
             left_out=left_out,
             size_bytes_in=entry.item.size_bytes,
-            size_bytes_out=path.stat().st_size,
-            sha256=digest,
+            size_bytes_out=made.size_bytes,
+            sha256=made.sha256,
         )
 
     def _proved(
@@ -404,10 +415,11 @@ class _Copying:
         connection: DuckDBPyConnection,
         scope: Scope,
         parameters: FingerprintParameters,
+        place: Destination,
         copied: list[CopiedObject],
         alarms: tuple[Alarm, ...],
     ) -> DedupSummary:
-        left_out = self._write_left_out(connection)
+        left_out = write_left_out(connection, place, self.folder)
         counts = dict(
             connection.execute(
                 "SELECT kind, count(*) FROM duplicate_rows WHERE kind <> 'candidate' GROUP BY kind"
@@ -444,35 +456,28 @@ class _Copying:
             threshold=parameters.threshold,
             keep=self.request.score_column or self.request.keep.value,
         )
-        manifest = {
-            "made_at": self.now.isoformat(),
-            "catalog": self.catalog.name,
-            "parameters": parameters.as_dict(),
-            "is_marked": self.request.is_mark,
-            "left_out": left_out,
-        } | summary.as_dict()
-        place = f"{self.request.destination.rstrip('/')}/{OWN_FOLDER}/manifest.json"
-        raw = json.dumps(manifest, indent=1, default=str).encode()
-        self.store.put(place, raw, condition=IF_ABSENT)
+        self._write_manifest(summary, parameters, left_out)
         return summary
 
-    def _write_left_out(self, connection: DuckDBPyConnection) -> dict[str, Any]:
-        """The table of what is left out (or marked), beside the copy."""
-        import pyarrow.parquet as pq
-
-        query = (
-            "SELECT document_uri AS source_uri, document_row AS source_row, kept_uri, kept_row,"
-            " kind, jaccard, document_text_bytes AS text_bytes, document_digest AS digest"
-            " FROM duplicate_rows WHERE kind <> 'candidate' ORDER BY ALL"
+    def _write_manifest(
+        self, summary: DedupSummary, parameters: FingerprintParameters, left_out: dict[str, Any]
+    ) -> None:
+        more = summary.as_dict()
+        copies = more.pop("objects")
+        del more["schema_version"]
+        manifest = make_manifest(
+            self.request.destination,
+            self.objects,
+            {
+                "command": "dedup",
+                "made_at": self.now.isoformat(),
+                "catalog": self.catalog.name,
+                "parameters": parameters.as_dict(),
+                "is_marked": self.request.is_mark,
+                "profile": self.request.profile,
+                "left_out": left_out,
+                "copies": copies,
+                **more,
+            },
         )
-        path, count = self.folder / "left_out.parquet", 0
-        with pq.ParquetWriter(path, LEFT_OUT, compression="zstd") as writer:
-            for batch in connection.sql(query).to_arrow_reader(65_536):
-                writer.write_batch(batch.cast(LEFT_OUT))
-                count += batch.num_rows
-        name = f"{OWN_FOLDER}/left_out.parquet"
-        place = f"{self.request.destination.rstrip('/')}/{name}"
-        upload(self.store, path, place, condition=IF_ABSENT)
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return {"name": name, "rows": count, "sha256": digest}
+        write_manifest(self.store, self.request.destination, manifest)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
-from greendata.errors import ObjectNotFoundError, UsageError
+from greendata.errors import UsageError
+from greendata.stores.local import path_to_uri
+from greendata.stores.opening import is_remote
 
-if TYPE_CHECKING:
-    from greendata.stores.base import Store
+_ENDINGS = (".parquet", ".pq", ".jsonl", ".ndjson", ".jsonlines", ".json", ".csv", ".tsv", ".tab",
+            ".arrow", ".arrows", ".feather", ".ipc")  # fmt: skip
 
 
-def check_destination(store: Store, sources: Sequence[str], destination: str) -> None:
-    """A copy goes to an empty place that is in no source, nor a source in it.
+def check_apart(sources: Sequence[str], destination: str) -> None:
+    """A copy is in no source, nor a source in it.
 
     Raises:
-        UsageError: it does not.
+        UsageError: it is.
     """
     place = destination.rstrip("/") + "/"
     for uri in sources:
@@ -25,26 +27,29 @@ def check_destination(store: Store, sources: Sequence[str], destination: str) ->
                 f"{destination}: is in {uri}, or {uri} in it.",
                 hint="Write the copy beside the source.",
             )
-    try:
-        found = next(iter(store.versions(destination)), None)
-    except ObjectNotFoundError:
-        return
-    if found is not None:
-        raise UsageError(f"{destination}: is not empty: {found.uri} is there.")
 
 
-def target_names(sources: Sequence[str], destination: str, uris: Sequence[str]) -> dict[str, str]:
-    """Where the copy of each object goes: its path below its source, as ``.parquet``."""
+def part_names(name: str, count: int) -> list[str]:
+    """Names of so many files of one object, of which the first has its own."""
+    stem = name.removesuffix(".parquet")
+    return [name, *(f"{stem}-{part:05d}.parquet" for part in range(1, count))]
+
+
+def target_names(
+    sources: Sequence[str], destination: str, uris: Sequence[str], ending: str = ".parquet"
+) -> dict[str, str]:
+    """Where the copy of each object goes: its path below its source, with another ending."""
     roots = sorted((uri.rstrip("/") for uri in sources), key=len, reverse=True)
     found: dict[str, str] = {}
     for uri in uris:
         root = next((r for r in roots if uri.startswith(f"{r}/")), uri.rpartition("/")[0])
         inside = uri[len(root) + 1 :]
         stem = inside.removesuffix(".zst").removesuffix(".gz")
-        for ending in (".parquet", ".jsonl", ".ndjson", ".json"):
-            stem = stem.removesuffix(ending)
+        for known in _ENDINGS:
+            stem = stem.removesuffix(known)
         folder = f"{root.rpartition('/')[2]}/" if len(roots) > 1 else ""
-        target = f"{destination.rstrip('/')}/{folder}{stem}.parquet"
+        name = _key(f"{folder}{stem}", uri, destination)
+        target = f"{destination.rstrip('/')}/{name}{ending}"
         if target in found.values():
             raise UsageError(
                 f"{uri}: two objects would be copied to {target}.",
@@ -52,3 +57,12 @@ def target_names(sources: Sequence[str], destination: str, uris: Sequence[str]) 
             )
         found[uri] = target
     return found
+
+
+def _key(inside: str, source: str, destination: str) -> str:
+    """Part of a source's URI as the destination's URIs write it: local ones are escaped."""
+    if is_remote(source) == is_remote(destination):
+        return inside
+    if is_remote(destination):
+        return unquote(inside)
+    return path_to_uri(f"/{inside}").removeprefix(path_to_uri("/"))

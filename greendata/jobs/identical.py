@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -213,6 +213,11 @@ def _keep(catalog: Catalog, found: Sequence[tuple[_Candidate, str]], now: dateti
         }
         for candidate, digest in found
     ]
+    keep_digests(catalog, rows, now)
+
+
+def keep_digests(catalog: Catalog, rows: Sequence[Mapping[str, object]], now: datetime) -> None:
+    """Add rows of the table ``digests``: facts, that nothing takes back."""
     catalog.write("digests", new_id(now), pa.Table.from_pylist(rows, schema=SCHEMAS["digests"]))
 
 

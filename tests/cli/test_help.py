@@ -20,6 +20,7 @@ def test_commands_are_those_of_the_design() -> None:
         "demo",
         "doctor",
         "duplicates",
+        "export-jsonl",
         "footprint",
         "index",
         "inventory",
@@ -27,7 +28,10 @@ def test_commands_are_those_of_the_design() -> None:
         "objects",
         "overlap",
         "policy",
+        "recompress",
+        "restore-order",
         "scan",
+        "verify",
     ]
 
 

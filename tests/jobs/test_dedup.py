@@ -16,14 +16,13 @@ from greendata.errors import (
     LimitExceededError,
     ObjectChangedError,
     ObjectNotFoundError,
-    PreconditionFailedError,
     UsageError,
 )
 from greendata.jobs import dedup as job
-from greendata.jobs import destination
 from greendata.jobs.dedup import DedupRequest, DedupSummary
 from greendata.jobs.request import keep_order
 from greendata.progress import Progress
+from greendata.recompress.publishing import Destination
 from greendata.stores.local import path_to_uri
 from tests.dedup.reference import jaccard
 from tests.jobs.made_scans import run_scan, text, variant, write_lines
@@ -108,7 +107,9 @@ def test_json_lines_become_typed_columns(world: Path) -> None:
     copy = pq.read_table(world / "out" / "b.parquet")
     assert copy.schema.names == ["text", "score", "tags", "extra"]
     assert copy.schema.field("extra").type == pa.bool_()
-    assert set(copy["tags"].to_pylist()) <= {'["x"]', "null", '{"a": 1}'}
+    assert copy.schema.field("score").type == pa.float64()
+    assert copy.schema.field("tags").type == pa.json_()
+    assert set(copy["tags"].to_pylist()) <= {'["x"]', None, '{"a": 1}'}
 
 
 def test_exact_only_leaves_near_duplicates(world: Path) -> None:
@@ -201,7 +202,7 @@ def test_a_source_that_is_not_as_it_was_scanned_is_refused(world: Path, change: 
     write_lines(world / "data" / name, [text(70)])
     with pytest.raises(ObjectChangedError, match=name):
         dedup(world)
-    assert not (world / "out" / "_greendata").exists()
+    assert not (world / "out" / "_greendata" / "manifest.json").exists()
 
 
 @pytest.mark.parametrize("keep", ["longest", "column:score"])
@@ -222,7 +223,7 @@ def test_a_text_that_is_not_the_one_that_was_scanned_stops_the_copy(world: Path,
     order, column = keep_order(keep)
     with pytest.raises(ObjectChangedError, match="is not the text that was scanned"):
         dedup(world, keep=order, score_column=column, is_exact_only=True)
-    assert not (world / "out" / "_greendata").exists()
+    assert not (world / "out" / "_greendata" / "manifest.json").exists()
 
 
 def test_what_was_never_scanned_is_refused(world: Path) -> None:
@@ -257,15 +258,16 @@ def test_another_copy_to_the_same_place_is_not_written_over(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It began after this one found the place empty, and was first."""
-    check, others = destination.check_destination, iter([True])
+    look, others = Destination._content, iter([True])
 
-    def check_and_be_overtaken(*arguments: Any) -> None:
-        check(*arguments)
+    def look_and_be_overtaken(place: Destination) -> str | None:
+        found = look(place)
         if next(others, False):
             dedup(world, is_mark=True)
+        return found
 
-    monkeypatch.setattr(job, "check_destination", check_and_be_overtaken)
-    with pytest.raises(PreconditionFailedError):
+    monkeypatch.setattr(Destination, "_content", look_and_be_overtaken)
+    with pytest.raises(UsageError, match="is there already, with other content"):
         dedup(world)
     manifest = json.loads((world / "out" / "_greendata" / "manifest.json").read_text())
     for entry in manifest["objects"]:
@@ -299,3 +301,14 @@ def test_a_copy_goes_to_a_bucket(world: Path, s3: Any, bucket: str) -> None:
         "clean/_greendata/manifest.json",
     }
     assert found.rows_out == 5
+
+
+def test_a_copy_is_verified_by_its_manifest(world: Path) -> None:
+    assert dedup(world, profile="archive").rows_out == 5
+    assert run(["verify", str(world / "out"), "--full"]) == 0
+    path = world / "out" / "_greendata" / "left_out.parquet"
+    raw = bytearray(path.read_bytes())
+    raw[30] ^= 1
+    path.write_bytes(raw)
+    assert run(["verify", str(world / "out")]) == 0
+    assert run(["verify", str(world / "out"), "--full"]) == 31
