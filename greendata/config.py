@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from greendata.errors import ConfigError, UsageError
 from greendata.model import Dataset
-from greendata.units import parse_duration
+from greendata.units import parse_bytes, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,6 +70,18 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """``limits``: what one plan may change at most; applying a larger one is refused.
+
+    ``max_percent`` is of the objects in the scope of the policies.
+    """
+
+    max_objects: int = 10_000
+    max_bytes: int = 10 * 2**40
+    max_percent: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """What ``greendata.yaml`` says; all empty where there is none."""
 
@@ -78,6 +90,7 @@ class Config:
     datasets: tuple[DatasetSettings, ...] = ()
     stores: tuple[StoreSettings, ...] = ()
     inventory_max_age_seconds: float | None = None
+    limits: LimitSettings = LimitSettings()
 
     def as_datasets(self) -> tuple[Dataset, ...]:
         """The declared datasets as jobs take them."""
@@ -120,6 +133,7 @@ def read_config(path: Path) -> Config:
         datasets=datasets,
         stores=tuple(StoreSettings(**entry) for entry in settings["stores"]),
         inventory_max_age_seconds=_max_age_seconds(path, document, settings["inventory"]),
+        limits=_limits(path, document, settings["limits"]),
     )
 
 
@@ -212,17 +226,24 @@ def _models() -> dict[str, type[BaseModel]]:
     class InventoryEntry(Strict):
         max_age: str | None = None
 
+    class LimitEntry(Strict):
+        max_objects: int | None = Field(default=None, ge=1)
+        max_bytes: str | None = None
+        max_percent: float | None = Field(default=None, gt=0, le=100)
+
     class Document(Strict):
         catalog: str | None = Field(default=None, min_length=1)
         datasets: list[DatasetEntry] = Field(default_factory=list)
         stores: list[StoreEntry] = Field(default_factory=list)
         inventory: InventoryEntry = Field(default_factory=InventoryEntry)
+        limits: LimitEntry = Field(default_factory=LimitEntry)
 
     return {
         "document": Document,
         "datasets": DatasetEntry,
         "stores": StoreEntry,
         "inventory": InventoryEntry,
+        "limits": LimitEntry,
     }
 
 
@@ -325,3 +346,14 @@ def _max_age_seconds(path: Path, document: Any, settings: dict[str, Any]) -> flo
     except UsageError as error:
         line, column = _position(document, ("inventory", "max_age"))
         raise ConfigError(f"{path}:{line}:{column}: {error.message}", hint=error.hint) from error
+
+
+def _limits(path: Path, document: Any, settings: dict[str, Any]) -> LimitSettings:
+    given = {name: value for name, value in settings.items() if value is not None}
+    try:
+        if "max_bytes" in given:
+            given["max_bytes"] = parse_bytes(given["max_bytes"])
+    except UsageError as error:
+        line, column = _position(document, ("limits", "max_bytes"))
+        raise ConfigError(f"{path}:{line}:{column}: {error.message}", hint=error.hint) from error
+    return LimitSettings(**given)

@@ -40,6 +40,12 @@ class PolicyError(GreendataError, ValueError):
     exit_code = 11
 
 
+class PlanError(GreendataError, ValueError):
+    """A plan cannot be made, or is not what it was: the inventory is stale, a file was changed."""
+
+    exit_code = 12
+
+
 class PolicyCaseError(GreendataError):
     """A case beside a policy expects another decision than the policies make."""
 

@@ -65,6 +65,8 @@ def open_inventory(
     datasets: Sequence[DatasetSettings],
     as_of: datetime,
     columns: Collection[str] = INVENTORY_COLUMNS,
+    memory_bytes: int = MEMORY_BYTES,
+    threads: int | None = None,
 ) -> Iterator[OpenInventory]:
     """The inventory view of a catalog. Nothing is written.
 
@@ -93,7 +95,7 @@ def open_inventory(
         prefixes=prefix_table(datasets, stores),
     )
     with temporary_duckdb(
-        opened.name, memory_bytes=MEMORY_BYTES, threads=os.cpu_count() or 1
+        opened.name, memory_bytes=memory_bytes, threads=threads or os.cpu_count() or 1
     ) as connection:
         create_current_views(connection, opened)
         refreshes = create_inventory_view(connection, opened, inputs, columns)
