@@ -42,7 +42,12 @@ HOMES = {
     "datasketch": ("greendata.dedup.lsh",),
     "click": ("greendata.cli",),
     "rich": ("greendata.cli",),
-    "pydantic": ("greendata.config", "greendata.policy.model", "greendata.policy.document"),
+    "pydantic": (
+        "greendata.config",
+        "greendata.policy.model",
+        "greendata.policy.document",
+        "greendata.plan.document",
+    ),
     "ruamel": ("greendata.config", "greendata.policy.text"),
     "sqlglot": ("greendata.policy",),
     "boto3": ("greendata.stores.s3",),

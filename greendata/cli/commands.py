@@ -16,10 +16,12 @@ from greendata.cli.match import match
 from greendata.cli.objects import objects
 from greendata.cli.options import global_options
 from greendata.cli.overlap import overlap
+from greendata.cli.plan import plan
 from greendata.cli.policy import policy
 from greendata.cli.recompress import export_jsonl, recompress, restore_order, verify
 from greendata.cli.scan import scan
 from greendata.cli.settings import Settings
+from greendata.cli.show import show
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,9 +41,10 @@ def greendata(context: click.Context) -> None:
     \b
     Exit codes:
       0 done, 1 bug, 2 usage, 3 done but some objects could not be read, 4 found,
-      10 configuration, 11 policy wrong, 13 policy case failed, 20 unreachable, 21 denied,
-      22 not found, 30 changed, 31 damaged, 32 limit exceeded, 33 the store cannot do it safely,
-      40 locked, 41 catalog newer than program, 50 extra missing, 128 + n ended by signal n
+      10 configuration, 11 policy wrong, 12 plan or inventory stale, 13 policy case failed,
+      20 unreachable, 21 denied, 22 not found, 30 changed, 31 damaged, 32 limit exceeded,
+      33 the store cannot do it safely, 40 locked, 41 catalog newer than program,
+      50 extra missing, 128 + n ended by signal n
     """
     context.ensure_object(Settings).command = context.invoked_subcommand or ""
 
@@ -61,6 +64,8 @@ for command in (
     objects,
     footprint,
     policy,
+    plan,
+    show,
     doctor,
     demo,
 ):

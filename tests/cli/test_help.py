@@ -27,10 +27,12 @@ def test_commands_are_those_of_the_design() -> None:
         "match",
         "objects",
         "overlap",
+        "plan",
         "policy",
         "recompress",
         "restore-order",
         "scan",
+        "show",
         "verify",
     ]
 

@@ -40,6 +40,7 @@ TINY = {
     "growth": ["--documents", "3000"],
     "inventory": ["--rows", "3000", "--csv-rows", "2000", "--repeats", "1"],
     "listing": ["--objects", "3000"],
+    "plan": ["--rows", "3000", "--repeats", "2", "--sample", "0"],
     "policies": ["--rows", "3000", "--repeats", "1"],
     "reading": ["--megabytes", "0.5", "--repeats", "1"],
     "sources": ["--megabytes", "0.3", "--repeats", "1"],

@@ -1,0 +1,1 @@
+"""Deciding and pricing: inventory and policies in, actions and reasons out; nothing is written."""
