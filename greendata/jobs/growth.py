@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 MOST_SHARE = 0.2
 """Share of all documents that are looked at again before everything is."""
 
+_WAITING_ROWS = 1 << 20
+
 
 def narrow(
     connection: DuckDBPyConnection,
@@ -173,11 +175,17 @@ def _add_digests(
     """Add texts to ``settled_rows``; False when there are more of them than ``most``."""
     import pyarrow as pa
 
-    held = np.empty((0, 2), np.uint64)
+    held, parts, waiting = np.empty((0, 2), np.uint64), [], 0
     for part in digests:
-        held = _unique_rows(np.concatenate([held, part]))
-        if len(held) > most:
-            return False
+        parts.append(part)
+        waiting += len(part)
+        if waiting > max(_WAITING_ROWS, len(held)):
+            held, parts, waiting = _unique_rows(np.concatenate([held, *parts])), [], 0
+            if len(held) > most:
+                return False
+    held = _unique_rows(np.concatenate([held, *parts]))
+    if len(held) > most:
+        return False
     columns = held.view(np.int64)
     create_table(
         connection,
