@@ -128,7 +128,7 @@ def test_rescan_keeps_the_same_texts_as_a_scan_from_scratch(
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_rescan_keeps_the_same_texts_as_a_scan_from_scratch_often(
     steps: list[tuple[str, str, list[int]]],
