@@ -18,6 +18,7 @@ from greendata.dedup.fingerprint import (
     text_buffers,
     text_digests,
 )
+from greendata.dedup.sets import sorted_set
 from greendata.dedup.tokens import load_table
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class Verifier:
 
     def compare(self, better: NDArray[np.int32], worse: NDArray[np.int32]) -> Comparisons:
         """The exact comparison of each pair; each text is read once, whatever the rounds."""
-        self.read(np.unique(np.concatenate([better, worse])).astype(np.int64))
+        self.read(sorted_set(np.concatenate([better, worse])).astype(np.int64))
         shared = self._store.compare(better, worse, self._workers)
         return Comparisons(
             better=better,

@@ -26,6 +26,7 @@ from greendata.catalog.queries import (
 )
 from greendata.dedup.keyindex import find_keys
 from greendata.dedup.lsh import BandBatch
+from greendata.dedup.sets import sorted_set
 from greendata.jobs.bands import BAND_COLUMNS, band_batch
 from greendata.jobs.keyindexes import index_keys, read_all_bands
 
@@ -163,7 +164,7 @@ def _neighbours(indexes: list[Path], pending: Pending) -> Iterator[NDArray[np.ui
     keys = [
         batch.keys[batch.usable].ravel() for batch in read_all_bands(list(pending.document_files))
     ]
-    asked = np.unique(np.concatenate([np.empty(0, np.uint64), *keys]))
+    asked = sorted_set(np.concatenate([np.empty(0, np.uint64), *keys]))
     for path in indexes:
         for found in find_keys(path, asked):
             yield found.digests

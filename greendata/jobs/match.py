@@ -18,6 +18,7 @@ from greendata.catalog.queries import create_table
 from greendata.config import StoreSettings
 from greendata.dedup.fingerprint import Fingerprinter
 from greendata.dedup.keyindex import find_keys
+from greendata.dedup.sets import sorted_set
 from greendata.dedup.verify import Comparisons, Verifier, open_spill
 from greendata.errors import LimitExceededError
 from greendata.jobs.keyindexes import existing_indexes
@@ -292,7 +293,7 @@ def _load_nominated(connection: DuckDBPyConnection, asked: _Asked) -> None:
 
 
 def _look_up(indexes: list[Path], keys: NDArray[np.uint64]) -> Iterator[_Keys]:
-    asked = np.unique(keys)
+    asked = sorted_set(keys)
     for path in indexes:
         for found in find_keys(path, asked):
             yield asked[found.asked], found.digests

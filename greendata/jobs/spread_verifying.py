@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from greendata.dedup.sets import sorted_set
 from greendata.dedup.verify import (
     Comparisons,
     Verifier,
@@ -171,7 +172,7 @@ class SpreadVerifier:
 
     def compare(self, better: NDArray[np.int32], worse: NDArray[np.int32]) -> Comparisons:
         """The exact comparison of each pair; each text is read once, whatever the rounds."""
-        needed = np.unique(np.concatenate([better, worse])).astype(np.int64)
+        needed = sorted_set(np.concatenate([better, worse])).astype(np.int64)
         missing = needed[~self._asked[needed]]
         self._asked[missing] = True
         for outcome in self._spread.runner.run(make_sets, self._sets_tasks(missing), self._receive):
