@@ -8,8 +8,8 @@ import click
 
 from greendata.cli.options import (
     EXIT_SOME_SKIPPED,
-    ByteSize,
     guard_options,
+    memory_option,
     shared_options,
     workers_option,
 )
@@ -51,14 +51,7 @@ if TYPE_CHECKING:
 )
 @guard_options
 @click.option("--confirm", "is_confirmed", is_flag=True, help="Go on in spite of an alarm.")
-@click.option(
-    "--memory",
-    "memory_bytes",
-    type=ByteSize(),
-    default="2GiB",
-    show_default=True,
-    help="Peak memory to stay under.",
-)
+@memory_option
 @workers_option
 @shared_options
 @click.pass_obj
@@ -78,7 +71,7 @@ def dedup(
     """
     from datetime import UTC, datetime
 
-    from greendata.cli.output import print_json
+    from greendata.cli.output import print_answer
     from greendata.cli.show_dedup import show_dedup
     from greendata.jobs import dedup as job
     from greendata.jobs.request import keep_order
@@ -97,9 +90,6 @@ def dedup(
     )
     with settings.open_progress() as progress:
         found = job.dedup(request, progress=progress, now=datetime.now(UTC))
-    if settings.is_json:
-        print_json(found.as_dict())
-    else:
-        show_dedup(found)
+    print_answer(settings, found, show_dedup)
     if found.skipped:
         raise click.exceptions.Exit(EXIT_SOME_SKIPPED)

@@ -33,7 +33,7 @@ def doctor(settings: Settings, /, uri: str) -> None:
     from datetime import UTC, datetime
 
     from greendata.catalog.tables import Catalog
-    from greendata.cli.output import print_json
+    from greendata.cli.output import print_answer
     from greendata.cli.show_doctor import show_diagnosis
     from greendata.jobs.doctor import diagnose, keep_diagnosis
     from greendata.jobs.results import catalog_place
@@ -47,9 +47,6 @@ def doctor(settings: Settings, /, uri: str) -> None:
         )
     catalog = Catalog.open(catalog_place(settings.catalog, stores), create=True)
     keep_diagnosis(catalog, found)
-    if settings.is_json:
-        print_json(found.as_dict())
-    else:
-        show_diagnosis(found)
+    print_answer(settings, found, show_diagnosis)
     if not found.is_safe:
         raise click.exceptions.Exit(UnsupportedError.exit_code)

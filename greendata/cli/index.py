@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from greendata.cli.options import ByteSize, shared_options, workers_option
+from greendata.cli.options import memory_option, shared_options, workers_option
 
 if TYPE_CHECKING:
     from greendata.cli.settings import Settings
@@ -65,14 +65,7 @@ def export_command(settings: Settings, /, dataset: str, output: str, force: bool
 @index.command("import")
 @click.argument("file", metavar="FILE")
 @click.option("--name", metavar="NAME", help="The dataset's name here; by default as exported.")
-@click.option(
-    "--memory",
-    "memory_bytes",
-    type=ByteSize(),
-    default="2GiB",
-    show_default=True,
-    help="Peak memory to stay under.",
-)
+@memory_option
 @workers_option
 @shared_options
 @click.pass_obj

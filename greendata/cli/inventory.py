@@ -79,7 +79,7 @@ def inventory(
     """
     from datetime import UTC, datetime
 
-    from greendata.cli.output import print_json
+    from greendata.cli.output import print_answer
     from greendata.cli.show_inventory import show_inventory
     from greendata.jobs.inventory import InventoryRequest, take_inventory
     from greendata.stores.opening import normalise_uri
@@ -99,9 +99,6 @@ def inventory(
     )
     with settings.open_progress() as progress:
         found = take_inventory(request, progress=progress, now=datetime.now(UTC))
-    if settings.is_json:
-        print_json(found.as_dict())
-    else:
-        show_inventory(found)
+    print_answer(settings, found, show_inventory)
     if found.skipped:
         raise click.exceptions.Exit(EXIT_SOME_SKIPPED)

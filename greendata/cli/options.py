@@ -219,6 +219,15 @@ def guard_options(command: Command) -> Command:
     return command
 
 
+memory_option = click.option(
+    "--memory",
+    "memory_bytes",
+    type=ByteSize(),
+    default="2GiB",
+    show_default=True,
+    help="Peak memory to stay under.",
+)
+
 workers_option = click.option(
     "--workers",
     type=click.IntRange(1, 1024),

@@ -9,13 +9,22 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
     from rich.table import Table
+
+    from greendata.cli.settings import Settings
+
+
+class _Answer(Protocol):
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+Answer = TypeVar("Answer", bound=_Answer)
 
 UNLIMITED_WIDTH = 10_000
 """Off the terminal a line is as long as it needs to be."""
@@ -55,6 +64,14 @@ def print_json(document: dict[str, Any]) -> None:
     """The one JSON document of this run, on stdout."""
     json.dump(document, sys.stdout, indent=2, allow_nan=False, default=str)
     sys.stdout.write("\n")
+
+
+def print_answer(settings: Settings, found: Answer, show: Callable[[Answer], object]) -> None:
+    """What a job found: as the one JSON document if that is asked for, else as ``show`` does."""
+    if settings.is_json:
+        print_json(found.as_dict())
+    else:
+        show(found)
 
 
 def print_line(text: str = "") -> None:

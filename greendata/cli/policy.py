@@ -68,16 +68,13 @@ def test_command(settings: Settings, /, files: tuple[str, ...]) -> None:
     Example:
       greendata policy test policies/
     """
-    from greendata.cli.output import print_json
+    from greendata.cli.output import print_answer
     from greendata.cli.show_policy import show_test
     from greendata.errors import PolicyCaseError
     from greendata.jobs.policies import run_policy_cases
 
     found = run_policy_cases(files)
-    if settings.is_json:
-        print_json(found.as_dict())
-    else:
-        show_test(found)
+    print_answer(settings, found, show_test)
     if found.failed:
         raise click.exceptions.Exit(PolicyCaseError.exit_code)
 
@@ -104,7 +101,7 @@ def explain(settings: Settings, /, uri: str, files: tuple[str, ...]) -> None:
     """
     from datetime import UTC, datetime
 
-    from greendata.cli.output import print_json
+    from greendata.cli.output import print_answer
     from greendata.cli.show_policy import show_explanation
     from greendata.jobs.policies import explain_object
 
@@ -117,10 +114,7 @@ def explain(settings: Settings, /, uri: str, files: tuple[str, ...]) -> None:
         datasets=config.datasets,
         as_of=datetime.now(UTC),
     )
-    if settings.is_json:
-        print_json(found.as_dict())
-    else:
-        show_explanation(found)
+    print_answer(settings, found, show_explanation)
 
 
 @policy.command()

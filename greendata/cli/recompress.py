@@ -1,4 +1,4 @@
-"""``greendata recompress``, ``verify``."""
+"""``greendata recompress``, ``restore-order``, ``export-jsonl``, ``verify``."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from greendata.cli.options import EXIT_SOME_SKIPPED, ByteSize, shared_options, workers_option
+from greendata.cli.options import (
+    EXIT_SOME_SKIPPED,
+    ByteSize,
+    memory_option,
+    shared_options,
+    workers_option,
+)
 from greendata.errors import IntegrityError, UsageError
 
 if TYPE_CHECKING:
     from greendata.cli.settings import Settings
-
-memory_option = click.option(
-    "--memory",
-    "memory_bytes",
-    type=ByteSize(),
-    default="2GiB",
-    show_default=True,
-    help="Peak memory to stay under.",
-)
 
 
 @click.command()
@@ -93,7 +90,7 @@ def recompress(
     """
     from datetime import UTC, datetime
 
-    from greendata.cli.output import print_json
+    from greendata.cli.output import print_answer
     from greendata.cli.show_recompress import show_recompress
     from greendata.jobs import recompress as job
     from greendata.jobs.recompress_records import RecompressRequest
@@ -115,10 +112,7 @@ def recompress(
     )
     with settings.open_progress() as progress:
         found = job.recompress(request, progress=progress, now=datetime.now(UTC))
-    if settings.is_json:
-        print_json(found.as_dict())
-    else:
-        show_recompress(found)
+    print_answer(settings, found, show_recompress)
     if found.skipped:
         raise click.exceptions.Exit(EXIT_SOME_SKIPPED)
 
@@ -160,7 +154,7 @@ def restore_order(settings: Settings, /, place: str, destination: str, **options
     """
     from datetime import UTC, datetime
 
-    from greendata.cli.output import print_json
+    from greendata.cli.output import print_answer
     from greendata.cli.show_recompress import show_restored
     from greendata.jobs import restore_order as job
     from greendata.stores.opening import normalise_uri
@@ -174,10 +168,7 @@ def restore_order(settings: Settings, /, place: str, destination: str, **options
     )
     with settings.open_progress() as progress:
         found = job.restore_order(request, progress=progress, now=datetime.now(UTC))
-    if settings.is_json:
-        print_json(found.as_dict())
-    else:
-        show_restored(found)
+    print_answer(settings, found, show_restored)
 
 
 @click.command("export-jsonl")
@@ -198,7 +189,7 @@ def export_jsonl(settings: Settings, /, place: str, destination: str, **options:
     Example:
       greendata export-jsonl small/crawl -o lines/crawl
     """
-    from greendata.cli.output import print_json
+    from greendata.cli.output import print_answer
     from greendata.cli.show_recompress import show_exported
     from greendata.jobs import export_jsonl as job
     from greendata.stores.opening import normalise_uri
@@ -212,10 +203,7 @@ def export_jsonl(settings: Settings, /, place: str, destination: str, **options:
     )
     with settings.open_progress() as progress:
         found = job.export_jsonl(request, progress=progress)
-    if settings.is_json:
-        print_json(found.as_dict())
-    else:
-        show_exported(found)
+    print_answer(settings, found, show_exported)
     if found.skipped:
         raise click.exceptions.Exit(EXIT_SOME_SKIPPED)
 
@@ -242,7 +230,7 @@ def verify(settings: Settings, /, place: str, **options: Any) -> None:
       greendata verify small/crawl
       greendata verify s3://bucket/cold/ --full
     """
-    from greendata.cli.output import print_json
+    from greendata.cli.output import print_answer
     from greendata.cli.show_recompress import show_verify
     from greendata.jobs import verify as job
     from greendata.stores.opening import normalise_uri
@@ -251,9 +239,6 @@ def verify(settings: Settings, /, place: str, **options: Any) -> None:
     request = job.VerifyRequest(place=normalise_uri(place, stores), stores=stores, **options)
     with settings.open_progress() as progress:
         found = job.verify(request, progress=progress)
-    if settings.is_json:
-        print_json(found.as_dict())
-    else:
-        show_verify(found)
+    print_answer(settings, found, show_verify)
     if found.damaged:
         raise click.exceptions.Exit(IntegrityError.exit_code)

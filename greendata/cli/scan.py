@@ -166,15 +166,12 @@ def scan(
 
 
 def _show_estimate(request: ScanRequest, settings: Settings) -> None:
-    from greendata.cli.output import print_json
+    from greendata.cli.output import print_answer
     from greendata.cli.show_scan import show_estimate
     from greendata.jobs.estimate import estimate
 
     found = estimate(request)
-    if settings.is_json:
-        print_json(found.as_dict())
-    else:
-        show_estimate(found)
+    print_answer(settings, found, show_estimate)
 
 
 def _request(

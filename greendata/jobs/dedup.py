@@ -289,7 +289,7 @@ class _Copying:
             texts=TextCache(0),
             keep=self.request.keep,
             is_exact_only=self.request.is_exact_only,
-            with_overlaps=False,
+            is_for_catalog=False,
         )
         resolve(connection, self.store, settings, self.progress)
         return find_alarms(

@@ -93,7 +93,7 @@ class ResolveSettings:
     Attributes:
         keep: which of several alike is kept.
         is_exact_only: identical texts count, near-duplicates are not looked for.
-        with_overlaps: count how much of each object and dataset is in others, too.
+        is_for_catalog: find the groups and overlaps, too, that a catalog holds.
         is_narrowed: the views hold only what ``growth.narrow`` left.
         spread: who joins bands and verifies in other processes; None: threads of this one.
     """
@@ -105,7 +105,7 @@ class ResolveSettings:
     texts: TextCache
     keep: KeepOrder = KeepOrder.LONGEST
     is_exact_only: bool = False
-    with_overlaps: bool = True
+    is_for_catalog: bool = True
     is_narrowed: bool = False
     spread: Spread | None = None
 
@@ -128,8 +128,10 @@ def resolve(
     progress.stage("writing results")
     _load_decision(connection, decision, settings.parameters.threshold, len(known.better))
     _load_duplicates(connection)
-    _load_groups(connection, buckets)
-    crowded = _load_overlaps(connection, settings.is_narrowed) if settings.with_overlaps else 0
+    crowded = 0
+    if settings.is_for_catalog:
+        _load_groups(connection, buckets)
+        crowded = _load_overlaps(connection, settings.is_narrowed)
     verified = is_verified(decision.compared, settings.parameters.threshold)
     return Resolution(
         candidate_pairs=len(decision.compared.better),
