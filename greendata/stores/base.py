@@ -203,6 +203,19 @@ class Store(ABC):
         """
         raise self._unsupported("copy", source)
 
+    def move(self, source: str, target: str, *, etag: str | None = None) -> Written:
+        """Rename an object where nothing is; its ETag, times and owner stay.
+
+        Into our own folders it is moved first and looked at then, so that nobody can replace it
+        in between; if it is not the one expected it goes back.
+
+        Raises:
+            PreconditionFailedError: its ETag is not ``etag``, or something is at ``target``.
+            ObjectNotFoundError: of the source.
+            UnsupportedError: the store cannot rename, or not from here to there.
+        """
+        raise self._unsupported("rename", source)
+
     def set_tier(
         self,
         uri: str,

@@ -9,6 +9,7 @@ versions of what others write to.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from greendata.errors import ObjectNotFoundError, PreconditionFailedError
+from greendata.errors import ObjectNotFoundError, PreconditionFailedError, UnsupportedError
 from greendata.stores.records import Condition
 
 OWN_FOLDER = ".greendata"
@@ -87,6 +88,70 @@ def remove(path: Path, etag: str | None, etag_of: EtagOf) -> None:
             os.link(aside, path)
         aside.unlink()
     raise PreconditionFailedError(f"{path}: is not the file that was expected.")
+
+
+def take_aside(path: Path, target: Path, etag: str | None, etag_of: EtagOf) -> None:
+    """Rename a file into one of our own folders, and back if it is not the one expected.
+
+    Raises:
+        PreconditionFailedError: it is another file, which stays, or something is at ``target``.
+        UnsupportedError: ``target`` is on another file system.
+        OSError.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        if target.exists():
+            raise PreconditionFailedError(f"{target}: there is a file already.")
+        _rename(path, target)
+        if etag in (None, etag_of(target)):
+            _sync_folder(target.parent)
+            _sync_folder(path.parent)
+            return
+        try:
+            os.link(target, path)
+        except FileExistsError as error:
+            raise PreconditionFailedError(
+                f"{path}: was replaced twice; what it was in between is kept as {target}."
+            ) from error
+        target.unlink()
+    raise PreconditionFailedError(f"{path}: is not the file that was expected.")
+
+
+def give_back(path: Path, target: Path, etag: str | None, etag_of: EtagOf) -> None:
+    """Give a file of our own folders a name outside, where none is.
+
+    Raises:
+        PreconditionFailedError: it is another file, or something is at ``target``.
+        UnsupportedError: ``target`` is on another file system.
+        OSError.
+    """
+    if etag not in (None, etag_of(path)):
+        raise PreconditionFailedError(f"{path}: is not the file that was expected.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _across(path, target):
+        try:
+            os.link(path, target)
+        except FileExistsError as error:
+            if not target.samefile(path):  # else an earlier try was killed before its last step
+                raise PreconditionFailedError(f"{target}: there is a file already.") from error
+    _sync_folder(target.parent)
+    path.unlink()
+    _sync_folder(path.parent)
+
+
+def _rename(path: Path, target: Path) -> None:
+    with _across(path, target):
+        path.rename(target)
+
+
+@contextmanager
+def _across(path: Path, target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        raise UnsupportedError(f"{path}: {target} is on another file system.") from error
 
 
 def start_upload(path: Path) -> str:

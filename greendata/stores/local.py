@@ -99,7 +99,7 @@ class LocalStore(Store):
     """Files of this machine. The ETag is made of size, mtime and inode."""
 
     store_id = STORE_ID
-    capabilities = Capabilities(is_multipart=True)
+    capabilities = Capabilities(is_multipart=True, has_moves=True)
 
     def expand(self, uri: str) -> tuple[str, ...]:
         if not is_glob(uri):
@@ -222,6 +222,13 @@ class LocalStore(Store):
             pieces = iter(lambda: stream.read(_COPY_BYTES), b"")
             with _translated(target):
                 files.publish(Path(uri_to_path(target)), pieces, condition, _etag_of)
+        return self._written(target)
+
+    def move(self, source: str, target: str, *, etag: str | None = None) -> Written:
+        origin, goal = uri_to_path(source), Path(uri_to_path(target))
+        change = files.give_back if _is_own(origin) else files.take_aside
+        with _translated(source):
+            change(Path(origin), goal, etag, _etag_of)
         return self._written(target)
 
     def delete(

@@ -201,6 +201,12 @@ class Stores(Store):
             properties=properties,
         )
 
+    def move(self, source: str, target: str, *, etag: str | None = None) -> Written:
+        store = self.store_of(source)
+        if store is not self.store_of(target):
+            raise UnsupportedError(f"{source}: no store renames it to {target}.")
+        return store.move(source, target, etag=etag)
+
     def set_tier(
         self,
         uri: str,

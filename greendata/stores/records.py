@@ -23,6 +23,7 @@ class Capabilities:
         is_multipart: large objects are written in parts.
         tiers_conditionally: ``set_tier`` takes an ETag; else it is compared before and after.
         has_folders: ``list_folder`` gives one folder without what is below its folders.
+        has_moves: ``move`` renames, so that the object itself and all beside it stay as they are.
     """
 
     has_tiers: bool = False
@@ -33,6 +34,7 @@ class Capabilities:
     is_multipart: bool = False
     tiers_conditionally: bool = False
     has_folders: bool = False
+    has_moves: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,13 @@ def sha256_of(store: Store, item: StoredObject) -> str:
     total = hashlib.sha256()
     for start in range(0, item.size_bytes, PART_BYTES):
         wanted = min(PART_BYTES, item.size_bytes - start)
-        content = store.read(item.uri, start=start, size_bytes=wanted, etag=item.etag)
+        content = store.read(
+            item.uri,
+            start=start,
+            size_bytes=wanted,
+            etag=item.etag,
+            version_id=item.version_id,
+        )
         if len(content) != wanted:
             raise IntegrityError(f"{item.uri}: ends before its {item.size_bytes} bytes.")
         total.update(content)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from greendata.errors import DeniedError, PreconditionFailedError
+from greendata.errors import DeniedError, ObjectNotFoundError, PreconditionFailedError
 from greendata.stores import files
 from greendata.stores.base import Store
 from greendata.stores.local import LocalStore, path_to_uri, uri_to_path
@@ -66,3 +67,51 @@ def test_a_folder_that_cannot_be_written_is_denied(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(DeniedError):
         LocalStore().put(path_to_uri(str(tmp_path / "a")), b"one")
+
+
+class TestMoves:
+    """Renames into our own folders and back."""
+
+    def test_a_moved_file_keeps_all_that_is_beside_it(self, tmp_path: Path) -> None:
+        store, uri, held = LocalStore(), *_places(tmp_path)
+        written = store.put(uri, b"one")
+        os.utime(tmp_path / "a", ns=(1, 10**18))
+        os.chmod(tmp_path / "a", 0o640)
+        before = store.head(uri)
+        assert store.move(uri, held, etag=before.etag).etag == before.etag
+        with pytest.raises(ObjectNotFoundError):
+            store.head(uri)
+        store.move(held, uri, etag=before.etag)
+        assert store.head(uri) == before
+        assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+        assert written.etag != before.etag
+
+    def test_another_file_than_expected_goes_back(self, tmp_path: Path) -> None:
+        store, uri, held = LocalStore(), *_places(tmp_path)
+        store.put(uri, b"one")
+        with pytest.raises(PreconditionFailedError):
+            store.move(uri, held, etag="other")
+        assert store.read(uri) == b"one"
+        with pytest.raises(ObjectNotFoundError):
+            store.head(held)
+
+    def test_nothing_is_replaced_by_a_file_that_comes_back(self, tmp_path: Path) -> None:
+        store, uri, held = LocalStore(), *_places(tmp_path)
+        store.move(uri, held, etag=store.put(uri, b"one").etag)
+        store.put(uri, b"two")
+        with pytest.raises(PreconditionFailedError):
+            store.move(held, uri)
+        assert (store.read(uri), store.read(held)) == (b"two", b"one")
+
+    def test_one_that_was_given_back_by_halves_is_given_back(self, tmp_path: Path) -> None:
+        store, uri, held = LocalStore(), *_places(tmp_path)
+        etag = store.put(uri, b"one").etag
+        store.move(uri, held, etag=etag)
+        os.link(uri_to_path(held), uri_to_path(uri))
+        store.move(held, uri, etag=etag)
+        assert store.read(uri) == b"one"
+        assert not os.path.exists(uri_to_path(held))
+
+
+def _places(folder: Path) -> tuple[str, str]:
+    return path_to_uri(str(folder / "a")), path_to_uri(str(folder / ".greendata/quarantine/r/s/a"))

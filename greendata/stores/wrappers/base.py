@@ -35,6 +35,7 @@ MUTATIONS = frozenset(
         "complete_upload",
         "abort_upload",
         "copy",
+        "move",
         "set_tier",
         "restore",
         "set_tags",
@@ -203,6 +204,10 @@ class StoreWrapper(Store):
             condition=condition,
             properties=properties,
         )
+        return written
+
+    def move(self, source: str, target: str, *, etag: str | None = None) -> Written:
+        written: Written = self._simple("move", source, source, target, etag=etag)
         return written
 
     def set_tier(

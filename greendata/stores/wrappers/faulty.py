@@ -144,6 +144,9 @@ class LiarStore(StoreWrapper):
             source, target, source_version_id=source_version_id, properties=properties
         )
 
+    def move(self, source: str, target: str, *, etag: str | None = None) -> Written:
+        return self.inner.move(source, target)
+
     def set_tier(
         self,
         uri: str,

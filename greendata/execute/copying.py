@@ -1,0 +1,122 @@
+"""Copies between any two places, create-only, and whether two objects have the same bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from greendata.errors import GreendataError, IntegrityError, UnsupportedError
+from greendata.stores.records import IF_ABSENT, Properties
+from greendata.stores.transfer import PART_BYTES, sha256_of
+
+if TYPE_CHECKING:
+    from greendata.execute.handlers.base import Context
+    from greendata.model import StoredObject
+    from greendata.stores.records import ObjectDetails, UploadPart, Written
+
+COMPARED = ("sha256", "crc64nvme", "md5")
+"""Checksums of the whole content that stores tell; equal ones spare reading both."""
+
+
+def copy_object(
+    item: StoredObject,
+    target: str,
+    context: Context,
+    *,
+    metadata: dict[str, str] | None = None,
+    keeps_class: bool = True,
+) -> Written:
+    """Copy exactly this version to where nothing is, with all that is beside its content.
+
+    Inside one store that compares preconditions the bytes do not come here; else they are streamed
+    in parts. ``metadata`` is added to that of the object.
+
+    Raises:
+        PreconditionFailedError: the source is another version by now, or something is there.
+        ObjectArchivedError, ObjectNotFoundError: of the source.
+        IntegrityError: the source ends early.
+    """
+    is_same_root = context.way_of(item.uri).root == context.way_of(target).root
+    if is_same_root and context.way_of(item.uri).copies_conditionally and metadata is None:
+        try:
+            return context.store.copy(
+                item.uri,
+                target,
+                source_etag=item.etag,
+                source_version_id=item.version_id,
+                condition=IF_ABSENT,
+            )
+        except UnsupportedError:
+            pass
+    details = context.store.details(item.uri, version_id=item.version_id)
+    properties = Properties(
+        content_type=details.content_type,
+        content_encoding=details.content_encoding,
+        metadata={**details.metadata, **(metadata or {})},
+        tags=_tags(details, context),
+        storage_class=item.storage_class if keeps_class else None,
+    )
+    return _stream(item, target, properties, context)
+
+
+def _tags(details: ObjectDetails, context: Context) -> dict[str, str]:
+    if details.tag_count == 0:
+        return {}
+    try:
+        return context.store.tags(details.item.uri, version_id=details.item.version_id)
+    except UnsupportedError:
+        return {}
+
+
+def _stream(item: StoredObject, target: str, properties: Properties, context: Context) -> Written:
+    store = context.store
+    if item.size_bytes <= PART_BYTES:
+        content = _range(item, 0, context)
+        return store.put(target, content, condition=IF_ABSENT, properties=properties)
+    upload = store.start_upload(target, properties)
+    try:
+        parts: list[UploadPart] = []
+        for start in range(0, item.size_bytes, PART_BYTES):
+            content = _range(item, start, context)
+            parts.append(store.put_part(upload, len(parts) + 1, content))
+        return store.complete_upload(upload, parts, condition=IF_ABSENT)
+    except GreendataError:
+        store.abort_upload(target, upload.upload_id)
+        raise
+
+
+def _range(item: StoredObject, start: int, context: Context) -> bytes:
+    wanted = min(PART_BYTES, item.size_bytes - start)
+    content = context.store.read(
+        item.uri, start=start, size_bytes=wanted, etag=item.etag, version_id=item.version_id
+    )
+    if len(content) != wanted:
+        raise IntegrityError(f"{item.uri}: ends before its {item.size_bytes} bytes.")
+    return content
+
+
+def require_same_bytes(one: StoredObject, other: StoredObject, context: Context) -> None:
+    """Raises unless two objects, as they are stored, have the same bytes.
+
+    What both stores have as a checksum of the whole content is compared; else both are read.
+
+    Raises:
+        IntegrityError: they differ.
+        PreconditionFailedError, ObjectArchivedError, ObjectNotFoundError.
+    """
+    if one.size_bytes != other.size_bytes or not _have_same_bytes(one, other, context):
+        raise IntegrityError(f"{other.uri}: does not have the bytes of {one.uri}.")
+
+
+def _have_same_bytes(one: StoredObject, other: StoredObject, context: Context) -> bool:
+    first = context.store.details(one.uri, version_id=one.version_id)
+    second = context.store.details(other.uri, version_id=other.version_id)
+    if (first.item.etag, second.item.etag) == (one.etag, other.etag):
+        for name in COMPARED:
+            if name in first.checksums and name in second.checksums:
+                return first.checksums[name] == second.checksums[name]
+    return digest_of(one, context) == digest_of(other, context)
+
+
+def digest_of(item: StoredObject, context: Context) -> str:
+    """SHA-256 of the stored bytes of exactly this version, read now."""
+    return sha256_of(context.store, item)

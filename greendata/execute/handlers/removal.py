@@ -1,0 +1,160 @@
+"""``quarantine`` and ``expire``: out of sight now, removed by ``purge`` after the grace time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from greendata.errors import GreendataError, ObjectNotFoundError, StoreUnreachableError
+from greendata.execute.copying import require_same_bytes
+from greendata.execute.handlers.base import CannotUndo, Context, Handler, planned_details
+from greendata.execute.pins import pin, refuse_pinned, unpin
+from greendata.execute.quarantine import Quarantined
+from greendata.execute.records import Action, Outcome, Survivor, done, skipped
+from greendata.execute.retiring import find_retired, retire, retire_marker
+from greendata.model import StoredObject
+
+BYTES = "sha256:"
+"""A survivor's basis that begins so has the very bytes of the object."""
+
+
+class RemovalHandler(Handler):
+    """Quarantine in favour of a survivor, which is checked now and pinned; or expire."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"quarantine", "expire"})
+
+    def act(
+        self, action: Action, before: Mapping[str, Any], context: Context, *, is_resumed: bool
+    ) -> Outcome:
+        found = _planned(action, context)
+        if isinstance(found, Outcome):
+            left = _left_before(action, context) if is_resumed else None
+            if left is None:
+                _unpin(action, context)
+                return found
+            return done(quarantine=left.as_dict())
+        if found is None:
+            marker = retire_marker(action, context, grace_days=_days(action))
+            return done(quarantine=marker.as_dict())
+        problem = _refusal(action, found, context)
+        if problem is not None:
+            _unpin(action, context)
+            return problem
+        try:
+            left = retire(
+                action,
+                found,
+                context,
+                grace_days=_days(action),
+                survivor=action.survivor,
+                is_whole=_is_whole(action),
+            )
+        except StoreUnreachableError:
+            raise  # it may have been done: the pin stays until that is known
+        except GreendataError:
+            _unpin(action, context)
+            raise
+        return done(quarantine=left.as_dict())
+
+    def inverse(
+        self, action: Action, before: Mapping[str, Any], outcome: Outcome
+    ) -> Action | CannotUndo:
+        return bring_back(action, outcome)
+
+
+def bring_back(action: Action, outcome: Outcome) -> Action:
+    """The action that takes an object out of quarantine again."""
+    return Action(
+        action_id=action.action_id,
+        group_id=action.group_id,
+        kind="bring_back",
+        uri=action.uri,
+        store_id=action.store_id,
+        version_id=action.version_id,
+        etag=action.etag,
+        size_bytes=action.size_bytes,
+        to=outcome.after["quarantine"],
+        policy=action.policy,
+        reason="undo",
+        survivor=action.survivor,
+    )
+
+
+def _days(action: Action) -> int:
+    return int(action.to["grace_days"])
+
+
+def _is_whole(action: Action) -> bool:
+    return action.to.get("allow") is None
+
+
+def _planned(action: Action, context: Context) -> StoredObject | Outcome | None:
+    """The planned object; why it cannot go; None for a delete marker that hides nothing."""
+    try:
+        way = context.way_of(action.uri)
+        is_copied = not way.is_versioned and not action.uri.startswith("file:")
+        found = planned_details(action, context, is_read=is_copied)
+        return found if isinstance(found, Outcome) else found.item
+    except ObjectNotFoundError as error:
+        if action.kind == "expire" and action.version_id is not None and not action.etag:
+            return _expired_marker(action, context)
+        return skipped("gone", error.message)
+
+
+def _expired_marker(action: Action, context: Context) -> Outcome | None:
+    versions = [item for item in context.store.versions(action.uri) if item.uri == action.uri]
+    if not any(item.version_id == action.version_id for item in versions):
+        return skipped("gone", f"{action.uri}: the delete marker is not there any more.")
+    if len(versions) > 1 or not versions[0].is_delete_marker:
+        return skipped("changed", f"{action.uri}: the delete marker hides something again.")
+    return None
+
+
+def _left_before(action: Action, context: Context) -> Quarantined | None:
+    return find_retired(
+        action,
+        context,
+        grace_days=_days(action),
+        survivor=action.survivor,
+        is_whole=_is_whole(action),
+    )
+
+
+def _refusal(action: Action, item: StoredObject, context: Context) -> Outcome | None:
+    """Why it must stay. The survivor is pinned first, so that of two runs at least one sees it."""
+    if action.kind == "quarantine":
+        if action.survivor is None:
+            return skipped("no-survivor", f"{action.uri}: the plan names no copy that stays.")
+        problem = _survivor_problem(action.survivor, action, item, context)
+        if problem is not None:
+            return problem
+        pin(action.survivor, action, context)
+    return refuse_pinned(action, context)
+
+
+def _survivor_problem(
+    survivor: Survivor, action: Action, item: StoredObject, context: Context
+) -> Outcome | None:
+    """Looked at now. Local files are compared byte by byte; elsewhere the ETag, which changes with
+    the content, says that it is what was read, and checksums are compared where the stores have
+    them. ``purge`` reads both.
+    """
+    try:
+        found = context.store.details(survivor.uri)
+    except ObjectNotFoundError:
+        return skipped("no-survivor", f"{survivor.uri}: is not there any more.")
+    if survivor.uri == action.uri or found.item.etag != survivor.etag:
+        return skipped("no-survivor", f"{survivor.uri}: is not the object that was compared.")
+    if found.is_archived and found.restore_state != "restored":
+        return skipped("no-survivor", f"{survivor.uri}: is archived.")
+    if survivor.basis.startswith(BYTES):
+        if found.item.size_bytes != item.size_bytes:
+            return skipped("no-survivor", f"{survivor.uri}: has another size.")
+        if action.uri.startswith("file:") and survivor.uri.startswith("file:"):
+            require_same_bytes(item, found.item, context)
+    return None
+
+
+def _unpin(action: Action, context: Context) -> None:
+    if action.survivor is not None:
+        unpin(action.survivor, action, context)

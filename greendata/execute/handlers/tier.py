@@ -1,0 +1,123 @@
+"""``tier``: another storage class for an object, its bytes and all beside them as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from greendata.execute.copying import require_same_bytes
+from greendata.execute.handlers.base import CannotUndo, Context, Handler, planned_details
+from greendata.execute.records import Action, Outcome, Survivor, done, failed, skipped
+from greendata.execute.retiring import retire_version
+from greendata.model import StoredObject
+from greendata.plan.actions import KEPT_DAYS
+from greendata.stores.records import ObjectDetails
+
+
+class TierHandler(Handler):
+    """Sets the class that the plan names, if the object is still in the class it was planned in.
+
+    In a versioned bucket that makes a new version; the one before waits in quarantine, with the
+    new one as its survivor.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"tier"})
+
+    def act(
+        self, action: Action, before: Mapping[str, Any], context: Context, *, is_resumed: bool
+    ) -> Outcome:
+        target = str(action.to["storage_class"])
+        if is_resumed and (found := _moved_before(action, target, context)) is not None:
+            return found
+        details = planned_details(action, context, is_read=action.uri.startswith("s3:"))
+        if isinstance(details, Outcome):
+            return details
+        item = details.item
+        if item.storage_class == target:
+            return skipped("changed", f"{action.uri}: is in {target} already.")
+        if context.way_of(action.uri).is_versioned and action.version_id is not None:
+            current = context.store.head(action.uri)
+            if current.version_id != action.version_id:
+                return skipped("changed", f"{action.uri}: was replaced; only current ones move.")
+        context.store.set_tier(action.uri, target, etag=action.etag, version_id=None)
+        return _verified(action, details, target, context)
+
+    def inverse(
+        self, action: Action, before: Mapping[str, Any], outcome: Outcome
+    ) -> Action | CannotUndo:
+        was = action.source.get("storage_class")
+        now = outcome.after.get("object")
+        if was is None or now is None:
+            return CannotUndo(words="the class it was in is not known")
+        return replace(
+            action,
+            etag=now["etag"],
+            version_id=now.get("version_id"),
+            source={"storage_class": action.to["storage_class"]},
+            to={"storage_class": was},
+            survivor=None,
+            reason="undo",
+        )
+
+
+def _verified(action: Action, before: ObjectDetails, target: str, context: Context) -> Outcome:
+    after = context.store.details(action.uri)
+    if after.item.storage_class != target:
+        return failed("damaged", f"{action.uri}: is in {after.item.storage_class}, not {target}.")
+    lost = _lost_beside(before, after)
+    if lost:
+        return failed("damaged", f"{action.uri}: lost its {lost} on the way to {target}.")
+    return _result(action, before.item, after.item, context)
+
+
+def _result(action: Action, before: StoredObject, after: StoredObject, context: Context) -> Outcome:
+    now = {"etag": after.etag, "version_id": after.version_id, "size_bytes": after.size_bytes}
+    if before.version_id is None or after.version_id in (None, before.version_id):
+        return done(object=now)
+    if not _is_archive(after, context):
+        require_same_bytes(before, after, context)
+    survivor = Survivor(
+        uri=after.uri,
+        store_id=action.store_id,
+        etag=after.etag,
+        version_id=after.version_id,
+        basis=f"copy:{before.version_id}",
+    )
+    left = retire_version(
+        action, context, before.version_id, grace_days=KEPT_DAYS, survivor=survivor
+    )
+    return done(object=now, quarantine=left.as_dict())
+
+
+def _is_archive(item: StoredObject, context: Context) -> bool:
+    return context.store.details(item.uri, version_id=item.version_id).is_archived
+
+
+def _moved_before(action: Action, target: str, context: Context) -> Outcome | None:
+    """What an earlier try left: the object in its new class, with the bytes that were planned."""
+    details = context.store.details(action.uri)
+    item = details.item
+    if item.storage_class != target or item.size_bytes != action.size_bytes:
+        return None
+    if not context.way_of(action.uri).is_versioned:
+        return done(
+            object={"etag": item.etag, "version_id": item.version_id,
+                    "size_bytes": item.size_bytes}
+        )  # fmt: skip
+    versions = [v for v in context.store.versions(action.uri) if v.uri == action.uri]
+    if len(versions) > 1 and versions[1].etag == action.etag:
+        return _result(action, versions[1], item, context)
+    return None
+
+
+def _lost_beside(before: ObjectDetails, after: ObjectDetails) -> str:
+    """What is not beside the content any more, in words; empty if nothing is lost."""
+    pairs = {
+        "content type": (before.content_type, after.content_type),
+        "content encoding": (before.content_encoding, after.content_encoding),
+        "metadata": (dict(before.metadata), dict(after.metadata)),
+        "tags": (before.tag_count or 0, after.tag_count or 0),
+        "size": (before.item.size_bytes, after.item.size_bytes),
+    }
+    return ", ".join(name for name, (was, now) in pairs.items() if was != now)

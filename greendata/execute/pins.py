@@ -1,0 +1,73 @@
+"""Pins: what stands for something in quarantine says so in its own store, until it is purged.
+
+A pin is a small object, created where none is, at ``.greendata/pins/HASH/STEP.json``, ``HASH`` of
+the pinned object's URI. Whoever wants to remove an object looks for pins of it first, and has
+pinned its own survivor before: of two runs that would each remove the other's survivor, at least
+one sees the other's pin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from greendata.errors import IntegrityError, PreconditionFailedError
+from greendata.execute.records import skipped
+from greendata.stores.records import IF_ABSENT
+
+if TYPE_CHECKING:
+    from greendata.execute.handlers.base import Context
+    from greendata.execute.records import Action, Outcome, Survivor
+
+PINS = "pins"
+"""Folder, below ``.greendata/``."""
+
+
+def pins_folder(uri: str, context: Context) -> str:
+    """URI, with a slash at its end, of all pins of an object."""
+    name = hashlib.blake2b(uri.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    return context.own_uri(uri, PINS, name, "")
+
+
+def pin(survivor: Survivor, action: Action, context: Context) -> None:
+    """Pin what stands for the object of an action; again it is no change.
+
+    Raises:
+        IntegrityError: the pin that is there is of something else.
+    """
+    uri = _pin_uri(survivor, action, context)
+    document = {
+        "pinned": survivor.uri,
+        "etag": survivor.etag,
+        "basis": survivor.basis,
+        "for": action.uri,
+        "run": context.run_id,
+    }
+    content = json.dumps(document, sort_keys=True).encode("utf-8", "backslashreplace")
+    try:
+        context.store.put(uri, content, condition=IF_ABSENT)
+    except PreconditionFailedError as error:
+        if context.store.read(uri) != content:
+            raise IntegrityError(f"{uri}: is not the pin that belongs there.") from error
+
+
+def unpin(survivor: Survivor, action: Action, context: Context) -> None:
+    """Take a pin off; one that is gone is no error."""
+    context.store.delete(_pin_uri(survivor, action, context))
+
+
+def is_pinned(uri: str, context: Context) -> bool:
+    """Whether anything was removed in favour of this object."""
+    return next(iter(context.store.own_objects(pins_folder(uri, context))), None) is not None
+
+
+def refuse_pinned(action: Action, context: Context) -> Outcome | None:
+    """Why the object of an action must stay, if it must."""
+    if not is_pinned(action.uri, context):
+        return None
+    return skipped("pinned", f"{action.uri}: copies of it are in quarantine in its favour.")
+
+
+def _pin_uri(survivor: Survivor, action: Action, context: Context) -> str:
+    return f"{pins_folder(survivor.uri, context)}{context.step_id(action)}.json"
