@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,17 @@ def s3_endpoint() -> Iterator[str]:
 def azure_connection() -> Iterator[str]:
     with azurite_server() as connection:
         yield connection
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_loader_of_sdk_models() -> Iterator[None]:
+    """Each session of botocore parses 60 ms worth of JSON anew; tests make hundreds of them."""
+    import botocore.session
+
+    with pytest.MonkeyPatch.context() as patched:
+        cached = functools.cache(botocore.session.create_loader)
+        patched.setattr(botocore.session, "create_loader", cached)
+        yield
 
 
 @pytest.fixture
