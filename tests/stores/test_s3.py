@@ -64,10 +64,21 @@ def test_keys_with_dots_and_double_slashes_are_kept(s3: Any, bucket: str) -> Non
 
 
 def test_a_listing_goes_over_pages(s3: Any, bucket: str) -> None:
-    store = S3Store()
-    for number in range(1005):
-        s3.put_object(Bucket=bucket, Key=f"{number:05}", Body=b"")
-    assert len(list(store.list(f"s3://{bucket}"))) == 1005
+    store, pages = S3Store(), []
+    keys = [f"{number:05}" for number in range(5)]
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+
+    def ask_for_two(params: dict[str, Any], **_: Any) -> None:
+        pages.append(params.get("ContinuationToken"))
+        params["MaxKeys"] = 2
+
+    events = store._client.listing_sdk.meta.events
+    events.register("provide-client-params.s3.ListObjectsV2", ask_for_two)
+    assert [item.uri for item in store.list(f"s3://{bucket}")] == [
+        f"s3://{bucket}/{k}" for k in keys
+    ]
+    assert len(set(pages)) == 3
 
 
 def test_folder_markers_are_told_and_left_out(s3: Any, bucket: str) -> None:
