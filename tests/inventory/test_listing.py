@@ -22,8 +22,10 @@ def uris(store: Store, uri: str, **options: Any) -> list[str]:
 
 
 @pytest.fixture
-def keys() -> list[str]:
-    found = [f"deep/{a}/{b}/{n}" for a in range(12) for b in range(9) for n in range(2)]
+def keys(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """More folders than are taken apart."""
+    monkeypatch.setattr("greendata.inventory.listing._SPLIT_FOLDERS", 16)
+    found = [f"deep/{a}/{b}/{n}" for a in range(5) for b in range(6) for n in range(2)]
     return [*found, "top", "deep/direct", "a//b", "odd <key> é/x y", "deep/0/only"]
 
 
