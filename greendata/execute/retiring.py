@@ -62,8 +62,10 @@ def retire(
             _drop_copy(action, item, held.uri, context)
             raise
         return record.of("moved", held_uri=held.uri, held_etag=held.etag)
-    if not _is_current(item, context):
-        return record.of("version", held_uri=item.uri, held_version_id=item.version_id)
+    if not action.source.get("is_latest", True):
+        return record.of(
+            "version", held_uri=item.uri, held_version_id=item.version_id, held_etag=item.etag
+        )
     marker = context.store.delete(action.uri, etag=item.etag).marker_version_id
     if marker is None:  # the answer that named it was lost
         found = _hidden_version(action, context)
@@ -169,14 +171,6 @@ class _Recorder:
             survivor=self._survivor,
             is_whole=self._is_whole,
         )
-
-
-def _is_current(item: StoredObject, context: Context) -> bool:
-    try:
-        now = context.store.head(item.uri)
-    except ObjectNotFoundError:
-        return False
-    return now.version_id == item.version_id
 
 
 def _hidden_version(action: Action, context: Context) -> tuple[str, str] | None:

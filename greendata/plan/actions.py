@@ -43,7 +43,7 @@ ACTIONS = pa.schema(
         ("version_id", pa.string()),
         ("etag", pa.string()),
         ("size_bytes", pa.int64()),
-        ("from_", pa.string()),  # JSON: storage class, tier and region now
+        ("from_", pa.string()),  # JSON: storage class, tier, region and is_latest
         ("to", pa.string()),  # JSON: the action's parameters
         ("policy", pa.string()),
         ("reason", pa.string()),

@@ -371,7 +371,8 @@ def _actions_sql(basis: str) -> str:
         " together) FROM (SELECT"
         f" substr(sha256('{basis}' || {identity}), 1, 32) AS action_id, {together} AS together,"
         " p.kind, d.uri, d.store_id, d.version_id, d.etag, d.size_bytes,"
-        " json_object('storage_class', d.storage_class, 'tier', d.tier, 'region', d.region)"
+        " json_object('storage_class', d.storage_class, 'tier', d.tier, 'region', d.region,"
+        " 'is_latest', d.is_latest)"
         '::VARCHAR AS from_, p.to_::VARCHAR AS "to", n.name AS policy, c.text AS reason,'
         " s.survivor_uri, s.survivor_store_id, s.survivor_version_id, s.survivor_etag,"
         " s.survivor_basis, p.fees AS fees_usd, p.saving AS monthly_saving_usd,"

@@ -32,7 +32,7 @@ COLUMNS = (
 )  # fmt: skip
 
 CARRIED = ("etag", "size_bytes", "storage_class", "tier", "region", "store", "days_in_tier",
-           "is_delete_marker")  # fmt: skip
+           "is_delete_marker", "is_latest")  # fmt: skip
 """Of the view, for every action."""
 
 CARRIED_FOR = {

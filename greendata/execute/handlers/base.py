@@ -22,6 +22,7 @@ from greendata.errors import (
 from greendata.execute.records import Action, Outcome, Status, failed, skipped, step_id
 
 if TYPE_CHECKING:
+    from greendata.model import StoredObject
     from greendata.stores.base import Store
     from greendata.stores.records import ObjectDetails
 
@@ -168,6 +169,11 @@ def planned_details(
     """
     found = context.store.details(action.uri, version_id=action.version_id)
     item = found.item
+    if action.version_id is not None and context.way_of(action.uri).is_versioned:
+        is_latest = _is_latest(item, context)
+        if is_latest != action.source.get("is_latest", True):
+            words = "is the current version again" if is_latest else "was replaced or deleted"
+            return skipped("changed", f"{action.uri}: {words}.")
     if item.etag != action.etag or (
         action.size_bytes is not None and item.size_bytes != action.size_bytes
     ):
@@ -179,6 +185,13 @@ def planned_details(
     if is_read and found.is_archived and found.restore_state != "restored":
         return skipped("archived", f"{action.uri}: is in {item.storage_class}.")
     return found
+
+
+def _is_latest(item: StoredObject, context: Context) -> bool:
+    try:
+        return context.store.head(item.uri).version_id == item.version_id
+    except ObjectNotFoundError:
+        return False
 
 
 def is_settled(outcome: Outcome) -> bool:

@@ -36,10 +36,6 @@ class TierHandler(Handler):
         item = details.item
         if item.storage_class == target:
             return skipped("changed", f"{action.uri}: is in {target} already.")
-        if context.way_of(action.uri).is_versioned and action.version_id is not None:
-            current = context.store.head(action.uri)
-            if current.version_id != action.version_id:
-                return skipped("changed", f"{action.uri}: was replaced; only current ones move.")
         context.store.set_tier(action.uri, target, etag=action.etag, version_id=None)
         return _verified(action, details, target, context)
 
@@ -100,7 +96,7 @@ def _moved_before(action: Action, target: str, context: Context) -> Outcome | No
     item = details.item
     if item.storage_class != target or item.size_bytes != action.size_bytes:
         return None
-    if not context.way_of(action.uri).is_versioned:
+    if item.etag == action.etag or not context.way_of(action.uri).is_versioned:
         return done(
             object={"etag": item.etag, "version_id": item.version_id,
                     "size_bytes": item.size_bytes}

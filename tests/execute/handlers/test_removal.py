@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greendata.errors import ObjectNotFoundError, StoreUnreachableError
+from greendata.execute.handlers.base import Context
+from greendata.execute.handlers.removal import RemovalHandler
+from greendata.execute.pins import is_pinned
+from greendata.execute.quarantine import Quarantined
+from greendata.execute.records import Action, Outcome, Status
+from greendata.stores.base import Store
+from greendata.stores.local import LocalStore, path_to_uri
+from greendata.stores.memory import MemoryStore
+from greendata.stores.wrappers import FaultyStore
+from tests.execute.made_context import NOW, made_action, made_context
+
+ROOT = "mem://bucket/"
+HANDLER = RemovalHandler()
+
+
+class Place:
+    """Two equal objects in a store, of which ``a`` is to go and ``b`` stays."""
+
+    def __init__(self, store: Store, root: str, **way: Any) -> None:
+        self.store, self.root = store, root
+        self.context: Context = made_context(store, root, **way)
+        self.a, self.b = (store.put(f"{root}data/{name}", b"same").uri for name in "ab")
+        self.action: Action = made_action(
+            "quarantine", store.head(self.a), {"grace_days": 30}, survivor=store.head(self.b)
+        )
+
+    def act(self, action: Action | None = None, *, is_resumed: bool = False) -> Outcome:
+        return HANDLER.act(action or self.action, {}, self.context, is_resumed=is_resumed)
+
+
+@pytest.fixture(params=["unversioned", "versioned", "local"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "local":
+        return Place(LocalStore(), path_to_uri(str(tmp_path)) + "/")
+    is_versioned = request.param == "versioned"
+    return Place(MemoryStore(keeps_versions=is_versioned), ROOT, is_versioned=is_versioned)
+
+
+def left(outcome: Outcome) -> Quarantined:
+    return Quarantined.from_dict(outcome.after["quarantine"])
+
+
+def test_an_object_is_out_of_sight_and_its_bytes_stay(place: Place) -> None:
+    found = left(place.act())
+    with pytest.raises(ObjectNotFoundError):
+        place.store.head(place.a)
+    content = place.store.read(found.held_uri, version_id=found.held_version_id)
+    assert content == b"same"
+    assert found.purge_after == NOW + timedelta(days=30)
+    assert is_pinned(place.b, place.context)
+
+
+def test_done_again_it_is_what_it_was(place: Place) -> None:
+    first = place.act()
+    again = place.act(is_resumed=True)
+    assert again == first
+
+
+def test_an_object_that_was_replaced_is_left_alone(place: Place) -> None:
+    place.store.put(place.a, b"other")
+    found = place.act()
+    assert (found.status, found.reason) == (Status.SKIPPED, "changed")
+    assert place.store.read(place.a) == b"other"
+    assert not is_pinned(place.b, place.context)
+
+
+def test_an_object_that_is_gone_is_not_ours_to_tell_of(place: Place) -> None:
+    place.store.delete(place.a)
+    assert place.act().reason in ("gone", "changed")
+
+
+@pytest.mark.parametrize("change", ["replaced", "gone"])
+def test_without_its_survivor_it_stays(place: Place, change: str) -> None:
+    if change == "gone":
+        place.store.delete(place.b)
+    else:
+        place.store.put(place.b, b"Same")
+    assert place.act().reason == "no-survivor"
+    assert place.store.read(place.a) == b"same"
+
+
+def test_a_survivor_with_other_bytes_is_none(tmp_path: Path) -> None:
+    place = Place(LocalStore(), path_to_uri(str(tmp_path)) + "/")
+    place.store.put(place.b, b"samE")
+    action = made_action(
+        "quarantine",
+        place.store.head(place.a),
+        {"grace_days": 30},
+        survivor=place.store.head(place.b),
+    )
+    with pytest.raises(Exception, match="does not have the bytes"):
+        place.act(action)
+    assert place.store.read(place.a) == b"same"
+    assert not is_pinned(place.b, place.context)
+
+
+def test_of_two_that_would_each_remove_the_others_survivor_one_stays(place: Place) -> None:
+    other = made_action(
+        "quarantine",
+        place.store.head(place.b),
+        {"grace_days": 30},
+        survivor=place.store.head(place.a),
+        action_id="b" * 32,
+    )
+    place.act()
+    assert place.act(other).reason == "no-survivor"
+    assert place.store.read(place.b) == b"same"
+
+
+def test_a_pinned_object_stays(place: Place) -> None:
+    place.act()
+    expired = made_action("expire", place.store.head(place.b), {"grace_days": 1})
+    assert place.act(expired).reason == "pinned"
+
+
+def test_a_held_object_stays() -> None:
+    place = Place(MemoryStore(), ROOT)
+    place.store.set_hold(place.a, is_held=True)
+    assert place.act().reason == "held"
+    assert place.store.read(place.a) == b"same"
+
+
+@pytest.mark.parametrize("keeps_versions", [False, True])
+def test_a_lost_answer_is_settled_by_looking(keeps_versions: bool) -> None:
+    store = MemoryStore(keeps_versions=keeps_versions)
+    place = Place(store, ROOT, is_versioned=keeps_versions)
+    whole = place.act
+    lost = made_context(
+        FaultyStore(store, "lost", only=("delete",)), ROOT, is_versioned=keeps_versions
+    )
+    with pytest.raises(StoreUnreachableError):
+        HANDLER.act(place.action, {}, lost, is_resumed=False)
+    found = left(whole(is_resumed=True))
+    assert store.read(found.held_uri, version_id=found.held_version_id) == b"same"
+
+
+def test_a_copy_is_taken_away_when_the_object_cannot_be(tmp_path: Path) -> None:
+    store = MemoryStore()
+    place = Place(store, ROOT)
+    denied = made_context(FaultyStore(store, "denied", only=("delete",)), ROOT)
+    with pytest.raises(Exception, match="scripted refusal"):
+        HANDLER.act(place.action, {}, denied, is_resumed=False)
+    assert not list(store.own_objects(ROOT))
+
+
+def test_a_noncurrent_version_only_waits() -> None:
+    store = MemoryStore(keeps_versions=True)
+    place = Place(store, ROOT, is_versioned=True)
+    old = store.head(place.a)
+    store.put(place.a, b"newer")
+    found = left(place.act(made_action("expire", old, {"grace_days": 7}, is_latest=False)))
+    assert (found.form, found.held_version_id) == ("version", old.version_id)
+    assert store.read(place.a) == b"newer"
+
+
+def test_a_delete_marker_that_hides_nothing_only_waits() -> None:
+    store = MemoryStore(keeps_versions=True)
+    place = Place(store, ROOT, is_versioned=True)
+    version = store.head(place.a).version_id
+    store.delete(place.a)
+    store.delete(place.a, version_id=version)
+    (marker,) = (item for item in store.versions(place.a) if item.is_delete_marker)
+    found = left(place.act(made_action("expire", marker, {"grace_days": 7})))
+    assert (found.form, found.held_version_id) == ("marker", marker.version_id)
