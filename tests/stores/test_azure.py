@@ -93,6 +93,26 @@ def test_an_archived_blob_is_not_overwritten(container: str) -> None:
         store.put(uri, b"two")
 
 
+def test_a_blob_on_its_way_to_the_archive_is_leased_only_meanwhile(container: str) -> None:
+    store, uri = azure(), f"az://{container}/a"
+    etag = store.put(uri, b"one").etag
+    store.set_tier(uri, "Archive", etag=etag)
+    details = store.details(uri)
+    assert (details.is_archived, details.is_held) == (True, False)
+
+
+def test_a_blob_with_snapshots_is_held(container: str, azure_connection: str) -> None:
+    from azure.storage.blob import BlobServiceClient
+
+    store, uri = azure(), f"az://{container}/a"
+    etag = store.put(uri, b"one").etag
+    with BlobServiceClient.from_connection_string(azure_connection) as service:
+        service.get_blob_client(container.partition("@")[0], "a").create_snapshot()
+    with pytest.raises(ObjectHeldError):
+        store.delete(uri, etag=etag)
+    assert store.read(uri) == b"one"
+
+
 def test_a_leased_blob_is_held(container: str, azure_connection: str) -> None:
     from azure.storage.blob import BlobServiceClient
 

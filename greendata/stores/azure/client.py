@@ -177,7 +177,7 @@ def _answer(uri: str, status: int, code: str) -> GreendataError:
     if code in _ARCHIVED:
         return ObjectArchivedError(detail, hint="It must be restored before it can be read.")
     if code in _HELD or code.startswith("Lease"):
-        return ObjectHeldError(detail, hint="A lease, hold or retention protects it.")
+        return ObjectHeldError(detail, hint="A lease, hold, retention or its snapshots protect it.")
     if code in _CONDITIONS or status in (304, 412):
         return PreconditionFailedError(detail)
     if status == 404:
@@ -206,6 +206,7 @@ _HELD = frozenset(
         "BlobImmutableDueToLegalHold",
         "LeaseIdMissing",
         "LeaseIdMismatchWithBlobOperation",
+        "SnapshotsPresent",
     }
 )
 _CONDITIONS = frozenset(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from greendata.errors import (
+    GreendataError,
     ObjectNotFoundError,
     PreconditionFailedError,
     StoreUnreachableError,
@@ -45,6 +47,10 @@ from greendata.stores.uris import AZURE, ObjectUri, parse_uri
 if TYPE_CHECKING:
     import pyarrow as pa
     from azure.storage.blob import BlobClient, ContainerClient
+
+ARCHIVE = "Archive"
+LEASE_SECONDS = 15
+"""The shortest lease that Azure gives; it ends by itself."""
 
 _COPY_POLL_SECONDS = 0.2
 
@@ -308,8 +314,9 @@ class AzureStore(Store):
         before = self.head(uri)
         if etag is not None and before.etag != etag:
             raise PreconditionFailedError(f"{uri}: its ETag is not the one expected.")
-        with translated(uri):
-            blob.set_standard_blob_tier(storage_class, **_version(version_id))
+        is_leased = storage_class == ARCHIVE and version_id is None
+        with self._leased(blob, uri, before.etag if is_leased else None) as lease:
+            blob.set_standard_blob_tier(storage_class, **lease, **_version(version_id))
         after = self.head(uri)
         if etag is not None and after.etag != etag:
             if before.storage_class is not None:
@@ -319,6 +326,23 @@ class AzureStore(Store):
         return Written(
             uri=str(target), etag=after.etag, size_bytes=after.size_bytes, version_id=version_id
         )
+
+    @contextlib.contextmanager
+    def _leased(self, blob: BlobClient, uri: str, etag: str | None) -> Iterator[dict[str, Any]]:
+        """Nobody replaces a blob on its way to the archive, from where no tier is set back soon.
+
+        The lease is taken under the ETag and ends by itself if this process does not end it.
+        """
+        with translated(uri):
+            if etag is None:
+                yield {}
+                return
+            lease = blob.acquire_lease(LEASE_SECONDS, **_matching(Condition(etag=etag)))
+            try:
+                yield {"lease": lease}
+            finally:
+                with contextlib.suppress(GreendataError), translated(uri):
+                    lease.release()
 
     def restore(
         self, uri: str, *, days: int, speed: str = "standard", version_id: str | None = None
