@@ -84,25 +84,35 @@ class Stores(Store):
     """All stores behind one face: every call goes to the back end of its URI.
 
     Back ends are made when they are first needed, one for each scheme, account and settings.
+    ``around`` wraps each of them, inside of what tries a failed call again.
     """
 
     store_id = ""
 
-    def __init__(self, settings: Sequence[StoreSettings] = ()) -> None:
+    def __init__(
+        self,
+        settings: Sequence[StoreSettings] = (),
+        *,
+        around: Callable[[Store], Store] = lambda store: store,
+    ) -> None:
         self.settings = tuple(settings)
+        self._around = around
         self._made: dict[Hashable, Store] = {}
         self._lock = threading.Lock()
 
     def store_of(self, uri: str) -> Store:
         """The back end of a URI."""
         if uri.startswith(SCHEME):
-            return self._once(SCHEME, LocalStore)
+            return self._once(SCHEME, lambda: self._around(LocalStore()))
         parsed = parse_uri(uri)
         entry = settings_for(uri, self.settings)
         if parsed.scheme == S3:
-            return self._once((S3, entry), lambda: _s3_store(entry))
+            return self._once((S3, entry), lambda: _retrying(entry, self._around(_s3_store(entry))))
         account = parsed.account or _account(uri, self.settings)
-        return self._once((AZURE, account, entry), lambda: _azure_store(account, entry))
+        return self._once(
+            (AZURE, account, entry),
+            lambda: _retrying(entry, self._around(_azure_store(account, entry))),
+        )
 
     def _once(self, key: Hashable, make: Callable[[], Store]) -> Store:
         with self._lock:
@@ -243,41 +253,35 @@ class Stores(Store):
 def _s3_store(entry: StoreSettings) -> Store:
     from greendata.stores.s3 import S3Settings, S3Store
 
-    return _retrying(
-        entry,
-        S3Store(
-            S3Settings(
-                endpoint_url=entry.endpoint,
-                region=entry.region,
-                profile=entry.profile,
-                path_style=entry.path_style,
-                anonymous=entry.anonymous,
-                expected_bucket_owner=entry.expected_bucket_owner,
-                allow_http=entry.allow_http,
-                connect_timeout_seconds=entry.connect_timeout_seconds,
-                read_timeout_seconds=entry.read_timeout_seconds,
-                listing_attempts=entry.attempts,
-            )
-        ),
+    return S3Store(
+        S3Settings(
+            endpoint_url=entry.endpoint,
+            region=entry.region,
+            profile=entry.profile,
+            path_style=entry.path_style,
+            anonymous=entry.anonymous,
+            expected_bucket_owner=entry.expected_bucket_owner,
+            allow_http=entry.allow_http,
+            connect_timeout_seconds=entry.connect_timeout_seconds,
+            read_timeout_seconds=entry.read_timeout_seconds,
+            listing_attempts=entry.attempts,
+        )
     )
 
 
 def _azure_store(account: str, entry: StoreSettings) -> Store:
     from greendata.stores.azure import AzureSettings, AzureStore
 
-    return _retrying(
-        entry,
-        AzureStore(
-            AzureSettings(
-                account=account,
-                endpoint_url=entry.endpoint,
-                anonymous=entry.anonymous,
-                allow_http=entry.allow_http,
-                connect_timeout_seconds=entry.connect_timeout_seconds,
-                read_timeout_seconds=entry.read_timeout_seconds,
-                listing_attempts=entry.attempts,
-            )
-        ),
+    return AzureStore(
+        AzureSettings(
+            account=account,
+            endpoint_url=entry.endpoint,
+            anonymous=entry.anonymous,
+            allow_http=entry.allow_http,
+            connect_timeout_seconds=entry.connect_timeout_seconds,
+            read_timeout_seconds=entry.read_timeout_seconds,
+            listing_attempts=entry.attempts,
+        )
     )
 
 
