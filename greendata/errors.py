@@ -129,6 +129,10 @@ class LockedError(GreendataError):
     exit_code = 40
 
 
+class LeaseLostError(LockedError):
+    """This process may not change a store any more: its lease ended, or somebody took it over."""
+
+
 class CatalogTooNewError(GreendataError):
     """The catalog was written by a newer program."""
 
