@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from greendata import __version__
+from greendata.cli.apply import apply, resume
 from greendata.cli.dedup import dedup
 from greendata.cli.demo import demo
 from greendata.cli.doctor import doctor
@@ -66,6 +67,8 @@ for command in (
     policy,
     plan,
     show,
+    apply,
+    resume,
     doctor,
     demo,
 ):

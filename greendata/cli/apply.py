@@ -1,0 +1,157 @@
+"""``greendata apply`` and ``greendata resume``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from greendata.cli.options import shared_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from greendata.cli.settings import Settings
+    from greendata.jobs.apply import ApplyRequest
+
+EXIT_PARTIAL = 3
+
+
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of everything that changes stores."""
+    options = [
+        click.option("-y", "--yes", is_flag=True, help="Do not ask: for scheduled jobs."),
+        click.option("--workers", type=click.IntRange(1, 256), default=16, show_default=True,
+                     help="Actions at the same time."),
+        click.option("--rate", "actions_per_second", type=click.FloatRange(0.001), metavar="N",
+                     help="At most so many actions a second."),
+        click.option("--max-failures", "most_failures", type=click.IntRange(1), default=20,
+                     show_default=True, help="Stop after so many failures in a row."),
+        click.option("--break-lease", is_flag=True,
+                     help="Take over from a run that is alive; only when you know that it is not."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--allow-irreversible",
+    is_flag=True,
+    help="Carry out actions that nothing can bring back, such as aborting uploads.",
+)
+@run_options
+@shared_options
+@click.pass_obj
+def apply(
+    settings: Settings,
+    /,
+    directory: Path,
+    yes: bool,
+    allow_irreversible: bool,
+    workers: int,
+    actions_per_second: float | None,
+    most_failures: int,
+    break_lease: bool,
+) -> None:
+    """Carry out the plan in DIR: journalled, conditional, verified, and to be gone on with.
+
+    Each object is looked at again before it is changed; whatever is not as it was planned is left
+    alone. Nothing is deleted: what is removed waits in quarantine until purge. Killed anywhere, the
+    same command goes on. Refused are plans that were edited, that are older than seven days, that
+    go beyond the limits of greendata.yaml (by default 10,000 objects, 10 TiB, 20 % of the objects
+    in scope), and stores that ignore a precondition that safety needs (exit 33; see doctor).
+    Exits with 3 when some objects were left alone.
+
+    \b
+    Examples:
+      greendata apply plan/
+      greendata apply plan/ --yes --rate 50
+    """
+    _carry_out(
+        settings,
+        _request(
+            settings,
+            directory=directory,
+            allow_irreversible=allow_irreversible,
+            workers=workers,
+            actions_per_second=actions_per_second,
+            most_failures=most_failures,
+            break_lease=break_lease,
+        ),
+        is_confirmed=yes,
+    )
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@run_options
+@shared_options
+@click.pass_obj
+def resume(
+    settings: Settings,
+    /,
+    run: str,
+    yes: bool,
+    workers: int,
+    actions_per_second: float | None,
+    most_failures: int,
+    break_lease: bool,
+) -> None:
+    """Go on with a run that was stopped, or whose pending actions are due.
+
+    The plan is kept beside the journal, so that its folder is not needed.
+
+    \b
+    Examples:
+      greendata resume 3fa1c0ffee123456-1 --yes
+    """
+    _carry_out(
+        settings,
+        _request(
+            settings,
+            run_id=run,
+            allow_irreversible=True,  # asked for when the run began
+            workers=workers,
+            actions_per_second=actions_per_second,
+            most_failures=most_failures,
+            break_lease=break_lease,
+        ),
+        is_confirmed=yes,
+    )
+
+
+def _request(settings: Settings, **named: object) -> ApplyRequest:
+    from greendata.jobs.apply import ApplyRequest
+
+    config = settings.config
+    return ApplyRequest(
+        catalog=settings.catalog,
+        stores=config.stores,
+        limits=config.limits,
+        **named,  # type: ignore[arg-type]
+    )
+
+
+def _carry_out(settings: Settings, request: ApplyRequest, *, is_confirmed: bool) -> None:
+    from datetime import UTC, datetime
+
+    from greendata.cli.confirm import confirm
+    from greendata.cli.output import print_answer
+    from greendata.cli.show_run import exit_code, show_prepared, show_summary
+    from greendata.jobs.apply import carry_out, prepare_apply
+
+    with settings.open_progress() as progress:
+        prepared = prepare_apply(request, now=datetime.now(UTC), progress=progress)
+    if prepared.open_actions and not is_confirmed:
+        show_prepared(prepared)
+        confirm("Carry it out?", settings)
+    with settings.open_progress() as progress:
+        summary = carry_out(prepared, progress=progress)
+    print_answer(settings, summary, show_summary)
+    code = exit_code(summary)
+    if code:
+        raise click.exceptions.Exit(code)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greendata.cli.boundary import run
+
+Capture = pytest.CaptureFixture[str]
+
+POLICY = """\
+version: 1
+policies:
+  - name: copies
+    all: true
+    action: {quarantine: {grace_days: 30}}
+"""
+NAMES = ("a.jsonl", "b.jsonl", "c.jsonl", "other.jsonl")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three equal files and one of its own, listed, read and planned."""
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in NAMES[:3]:
+        (data / name).write_text('{"text": "the same words in every file"}\n' * 50)
+    (data / NAMES[3]).write_text('{"text": "something else"}\n')
+    for position, name in enumerate(NAMES):
+        os.utime(data / name, (1_700_000_000 + position, 1_700_000_000 + position))
+    (tmp_path / "greendata.yaml").write_text("limits: {max_percent: 100}\n")
+    (tmp_path / "p.yaml").write_text(POLICY)
+    assert run(["inventory", "data", "--verify-bytes"]) == 0
+    assert run(["plan", "p.yaml", "-o", "plan"]) == 0
+    return tmp_path
+
+
+def state(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Files that people see, with their times."""
+    data = folder / "data"
+    return {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in data.iterdir()
+        if path.is_file()
+    }
+
+
+def answer(capsys: Capture, *arguments: str, code: int = 0) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run([*arguments, "--json"]) == code
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_plan_is_carried_out_and_nothing_is_lost(folder: Path, capsys: Capture) -> None:
+    before = state(folder)
+    found = answer(capsys, "apply", "plan", "--yes")
+    assert (found["state"], found["done"], found["failed"]) == ("finished", 2, 0)
+    after = state(folder)
+    assert set(after) == {"a.jsonl", "other.jsonl"}
+    held = [p for p in (folder / "data/.greendata/quarantine").rglob("*") if p.is_file()]
+    assert sorted(path.name for path in held) == ["b.jsonl", "c.jsonl"]
+    for path in held:
+        assert (path.read_bytes(), path.stat().st_mtime_ns) == before[path.name]
+
+
+def test_applied_again_there_is_nothing_to_do(folder: Path, capsys: Capture) -> None:
+    first = answer(capsys, "apply", "plan", "--yes")
+    again = answer(capsys, "apply", "plan", "--yes")
+    assert {**again, "seconds": 0, "moved_bytes": 0} == {**first, "seconds": 0, "moved_bytes": 0}
+
+
+def test_what_changed_since_is_left_alone_and_named(folder: Path, capsys: Capture) -> None:
+    (folder / "data/b.jsonl").write_text("new\n")
+    found = answer(capsys, "apply", "plan", "--yes", code=3)
+    assert (found["state"], found["done"], found["reasons"]) == ("partial", 1, {"changed": 1})
+    assert (folder / "data/b.jsonl").read_text() == "new\n"
+
+
+def test_nobody_to_ask_means_no_change(folder: Path, capsys: Capture) -> None:
+    before = state(folder)
+    assert run(["apply", "plan"]) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert state(folder) == before
+
+
+def test_an_edited_plan_is_refused(folder: Path) -> None:
+    path = folder / "plan/plan.json"
+    path.write_text(path.read_text().replace('"grace_days": 30', '"grace_days": 0'))
+    assert run(["apply", "plan", "--yes"]) == 12
+
+
+def test_a_plan_of_another_catalog_is_refused(folder: Path, capsys: Capture) -> None:
+    assert run(["--catalog", "other", "inventory", "data"]) == 0
+    assert run(["--catalog", "other", "apply", "plan", "--yes"]) == 12
+    assert "another catalog" in capsys.readouterr().err
+
+
+def test_limits_hold_before_the_first_action(folder: Path, capsys: Capture) -> None:
+    before = state(folder)
+    (folder / "greendata.yaml").write_text("limits: {max_objects: 1, max_percent: 100}\n")
+    assert run(["apply", "plan", "--yes"]) == 32
+    assert "max_objects" in capsys.readouterr().err
+    assert state(folder) == before
+
+
+def test_a_run_goes_on_without_the_folder_of_its_plan(folder: Path, capsys: Capture) -> None:
+    found = answer(capsys, "apply", "plan", "--yes")
+    (folder / "plan").rename(folder / "elsewhere")
+    again = answer(capsys, "resume", found["run_id"], "--yes")
+    assert (again["run_id"], again["done"]) == (found["run_id"], 2)
+    assert run(["resume", "nothing-1", "--yes"]) == 22
