@@ -8,7 +8,6 @@ folder beside the catalog, the stores their leases, and the engine the actions.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import tempfile
@@ -16,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from greendata.config import LimitSettings, StoreSettings
 from greendata.errors import (
@@ -25,11 +24,11 @@ from greendata.errors import (
     PlanError,
     PreconditionFailedError,
 )
-from greendata.execute.engine import Ended, Engine, EngineSettings
+from greendata.execute.carrying import Part
+from greendata.execute.carrying import carry_out as carry_part
+from greendata.execute.engine import Ended, EngineSettings
 from greendata.execute.handlers import all_handlers
-from greendata.execute.handlers.base import Context, Way
-from greendata.execute.journal import Journal
-from greendata.execute.lease import TTL_SECONDS, FencedStore, Leases
+from greendata.execute.lease import FencedStore
 from greendata.execute.records import run_id
 from greendata.execute.runstate import RunState, list_runs, read_run, run_uri
 from greendata.execute.units import read_actions, units
@@ -44,6 +43,8 @@ from greendata.stores.transfer import download, upload
 
 if TYPE_CHECKING:
     from greendata.catalog.tables import Catalog
+    from greendata.execute.engine import Engine
+    from greendata.execute.handlers.base import Way
     from greendata.execute.records import Action
     from greendata.plan.document import PlanDocument
     from greendata.progress import Progress
@@ -120,7 +121,8 @@ def prepare_apply(request: ApplyRequest, *, now: datetime, progress: Progress) -
         _refuse_old(document, now, request.oldest_plan_days)
         _refuse_other_catalog(document, catalog)
         _refuse_limits(document, request)
-    folders = _local_folders(catalog)
+    kept = (state.header or {}).get("folders")  # where quarantine is does not change in a run
+    folders = _local_folders(catalog) if kept is None else tuple(kept)
     kinds, open_actions = _kinds_by_root(folder, state, folders, now)
     return Prepared(
         request=request,
@@ -150,24 +152,8 @@ def carry_out(prepared: Prepared, *, progress: Progress) -> RunSummary:
             tally.add(action, prepared.state.outcomes.get(action.action_id))
         if not prepared.open_actions:
             return tally.summary(Ended())
-        store = Stores(prepared.request.stores)
-        with leases_of(prepared, store) as leases:
-            ended = _run(prepared, store, leases, tally, progress)
+        ended = _run(prepared, tally, progress)
         return tally.summary(ended)
-
-
-def leases_of(prepared: Prepared, store: Stores) -> Leases:
-    """The leases of every root that is changed, long enough for the slowest call."""
-    longest = call_timeout_seconds(prepared.request.stores)
-    return Leases(
-        store,
-        sorted(prepared.ways),
-        run_id=prepared.run_id,
-        ttl_seconds=max(TTL_SECONDS, 2.2 * longest),
-        is_broken=prepared.request.break_lease,
-        exclusive_roots=[way.root for way in prepared.ways.values() if way.is_exclusive],
-        after_epoch=prepared.state.last_epoch,
-    )
 
 
 def call_timeout_seconds(stores: Sequence[StoreSettings]) -> float:
@@ -315,73 +301,51 @@ def _changed_uris(action: Action) -> Iterator[str]:
         yield str(action.to["uri"])
 
 
-def _run(
-    prepared: Prepared, store: Stores, leases: Leases, tally: Tally, progress: Progress
-) -> Ended:
-    """Journal what begins, and carry it out."""
-    request = prepared.request
-    _keep_plan(prepared, store)
-    replay = prepared.state.replays["apply"]
-    journal = Journal(
-        store,
-        run_uri(prepared.runs_uri, prepared.run_id, "apply"),
-        run_id=prepared.run_id,
-        part="apply",
-        epoch=leases.epoch,
-        previous=replay.last_digest,
-    )
-    journal.append([_header(prepared, leases)])
+def _run(prepared: Prepared, tally: Tally, progress: Progress) -> Ended:
+    """Carry out what is open."""
+    request, document = prepared.request, prepared.document
+    store = Stores(request.stores)
     longest = call_timeout_seconds(request.stores)
-    context = Context(
-        store=Stores(
+    part = Part(
+        store=store,
+        fenced=lambda leases: Stores(
             request.stores,
             around=lambda inner: FencedStore(inner, leases, call_timeout_seconds=longest),
         ),
+        runs_uri=prepared.runs_uri,
         run_id=prepared.run_id,
-        now=lambda: datetime.now(UTC),
+        name="apply",
+        ways=prepared.ways,
         way_of=lambda uri: prepared.ways[root_of(uri, prepared.folders)],
-    )
-    engine = Engine(
-        all_handlers(),
-        context,
-        journal,
-        prepared.state,
-        EngineSettings(
+        state=prepared.state,
+        handlers=all_handlers(),
+        settings=EngineSettings(
             workers=request.workers,
             actions_per_second=request.actions_per_second,
             most_failures=request.most_failures,
         ),
-        progress,
-        on_outcome=tally.add,
-        on_append=lambda position: leases.note("apply", position),
+        header={
+            "plan_id": document.plan_id,
+            "attempt": prepared.attempt,
+            "policy_digest": document.policy_digest,
+            "actions": document.totals.actions,
+            "folders": list(prepared.folders),
+        },
+        now=lambda: datetime.now(UTC),
+        call_timeout_seconds=longest,
+        is_broken=request.break_lease,
     )
-    progress.stage(f"run {prepared.run_id}", prepared.document.totals.size_bytes)
-    with _interruptible(engine):
-        ended = engine.run(units(prepared.folder / "actions.parquet"))
-    summary = tally.summary(ended)
-    journal.append(
-        [{"type": "finish", "state": summary.state, "at": datetime.now(UTC).isoformat()}]
-    )
-    return ended
-
-
-def _header(prepared: Prepared, leases: Leases) -> dict[str, Any]:
-    return {
-        "type": "run",
-        "run_id": prepared.run_id,
-        "plan_id": prepared.document.plan_id,
-        "attempt": prepared.attempt,
-        "epoch": leases.epoch,
-        "started_at": datetime.now(UTC).isoformat(),
-        "policy_digest": prepared.document.policy_digest,
-        "host": os.uname().nodename,
-        "pid": os.getpid(),
-        "folders": list(prepared.folders),
-        "ways": [
-            {"root": way.root, "is_versioned": way.is_versioned, "is_exclusive": way.is_exclusive}
-            for way in prepared.ways.values()
-        ],
-    }
+    progress.stage(f"run {prepared.run_id}", document.totals.size_bytes)
+    with contextlib.ExitStack() as stack:
+        return carry_part(
+            part,
+            units(prepared.folder / PLAN_FILES[1]),
+            progress=progress,
+            on_outcome=tally.add,
+            on_leased=lambda: _keep_plan(prepared, store),
+            on_engine=lambda engine: stack.enter_context(interruptible(engine)),
+            finish=lambda ended: tally.summary(ended).state,
+        )
 
 
 def _keep_plan(prepared: Prepared, store: Stores) -> None:
@@ -399,7 +363,7 @@ def _keep_plan(prepared: Prepared, store: Stores) -> None:
 
 
 @contextlib.contextmanager
-def _interruptible(engine: Engine) -> Iterator[None]:
+def interruptible(engine: Engine) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM lets what is under way finish; the second ends at once."""
     import threading
 
