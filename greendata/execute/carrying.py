@@ -84,7 +84,17 @@ def carry_out(
         after_epoch=part.state.last_epoch,
         now=part.now,
     ) as leases:
+        fenced = part.fenced(leases)
+        for root in sorted(part.ways):
+            _sweep(fenced, root, is_deep=part.state.header is not None)
+        part.store.sweep(run_uri(part.runs_uri, part.run_id), is_deep=True)
         on_leased()
+        noted = leases.noted_before.get(part.name)
+        missing = part.state.damaged
+        if noted is not None and not replay.reaches(noted):
+            missing += (f"{part.run_id}: the journal is an older copy; it went on to {noted}",)
+        for words in missing:
+            progress.warn(f"{words}; what it said is found out by looking at every object")
         journal = Journal(
             part.store,
             run_uri(part.runs_uri, part.run_id, part.name),
@@ -96,20 +106,28 @@ def carry_out(
         journal.append([_header(part, leases.epoch)])
         engine = Engine(
             part.handlers,
-            Context(
-                store=part.fenced(leases), run_id=part.run_id, now=part.now, way_of=part.way_of
-            ),
+            Context(store=fenced, run_id=part.run_id, now=part.now, way_of=part.way_of),
             journal,
             part.state,
             part.settings,
             progress,
             on_outcome=on_outcome,
             on_append=lambda position: leases.note(part.name, position),
+            is_rebuilt=bool(missing),
         )
         on_engine(engine)
         ended = engine.run(units)
         journal.append([{"type": "finish", "state": finish(ended), "at": part.now().isoformat()}])
         return ended
+
+
+def _sweep(store: Store, root: str, *, is_deep: bool) -> None:
+    """Nobody else is at work here: what is half done in our own folders is of the dead."""
+    store.sweep(root, is_deep=is_deep)
+    own = f"{root}.greendata/"
+    for upload in store.uploads(own):
+        if upload.uri.startswith(own):
+            store.abort_upload(upload.uri, upload.upload_id)
 
 
 def _header(part: Part, epoch: int) -> dict[str, Any]:

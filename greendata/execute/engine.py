@@ -78,7 +78,10 @@ class _Job:
 
 
 class Engine:
-    """Carries out actions with handlers. A new one a run."""
+    """Carries out actions with handlers. A new one a run.
+
+    ``is_rebuilt``: the journal is not all there, so that anything may have been done before.
+    """
 
     def __init__(
         self,
@@ -91,11 +94,13 @@ class Engine:
         *,
         on_outcome: Callable[[Action, Outcome], None] = lambda action, outcome: None,
         on_append: Callable[[str], None] = lambda position: None,
+        is_rebuilt: bool = False,
     ) -> None:
         self._handlers, self._context = handlers, context
         self._journal, self._state = journal, state
         self._settings, self._progress = settings, progress
         self._on_outcome, self._on_append = on_outcome, on_append
+        self._is_rebuilt = is_rebuilt
         self._events: queue.SimpleQueue[tuple[_Job, Future[None]]] = queue.SimpleQueue()
         self._in_flight = 0
         self._failures = 0
@@ -165,8 +170,9 @@ class Engine:
         handler = self._handlers[job.actions[0].kind]
         if type(handler).prepare is Handler.prepare:
             job.before = [{} for _ in job.actions]
-            job.is_resumed = any(entry is not None for entry in known)
+            job.is_resumed = self._is_rebuilt or any(entry is not None for entry in known)
             return [job]
+        job.is_resumed = self._is_rebuilt
         self._submit(pool, self._prepare, job)
         return []
 
@@ -252,8 +258,10 @@ class Engine:
         """The next action on the same object, with the identity that the last one gave it."""
         action, outcome = job.actions[0], job.outcomes[0]
         if outcome.status is not Status.DONE and outcome.reason in _MOVED_ON:
+            is_tried_again = outcome.status is Status.FAILED
             for follower in job.followers:
-                self._note(follower, skipped("earlier", f"{action.kind}: {outcome.reason}"))
+                make = failed if is_tried_again else skipped
+                self._note(follower, make("earlier", f"{action.kind}: {outcome.reason}"))
             return []
         first, *rest = (_identified(entry, outcome) for entry in job.followers)
         return self._prepared(_Job(actions=(first,), followers=tuple(rest)), pool)

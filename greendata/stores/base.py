@@ -120,6 +120,12 @@ class Store(ABC):
         """What this program keeps in its own folders at and below ``uri``, in no order."""
         return iter(())
 
+    def sweep(self, uri: str, *, is_deep: bool = False) -> None:  # noqa: B027  (most leave nothing)
+        """Clean up what killed processes of this program left in its own folder of ``uri``.
+
+        ``is_deep``: in all of them below it too. Nothing that has a name of its own is touched.
+        """
+
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         """Incomplete multipart uploads at and below ``uri``."""
         return iter(())

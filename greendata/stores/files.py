@@ -22,6 +22,11 @@ from greendata.errors import ObjectNotFoundError, PreconditionFailedError, Unsup
 from greendata.stores.records import Condition
 
 OWN_FOLDER = ".greendata"
+LOCK = "write.lock"
+"""What processes of this program take turns on; no object."""
+
+_PARTIAL = ".partial"
+_REMOVED = ".removed"
 _UPLOADS = "uploads"
 _TARGET = "target"
 
@@ -37,15 +42,16 @@ def publish(path: Path, pieces: Iterable[bytes], condition: Condition, etag_of: 
         OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = _own_folder(path) / f"{uuid.uuid4().hex}.partial"
+    aside = _own_folder(path) / f"{uuid.uuid4().hex}{_PARTIAL}"
     try:
         with aside.open("xb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)  # as long as its writer lives: see sweep
             for piece in pieces:
                 stream.write(piece)
             stream.flush()
             os.fsync(stream.fileno())
-        with _locked(path):
-            _give_name(aside, path, condition, etag_of)
+            with _locked(path):
+                _give_name(aside, path, condition, etag_of)
         _sync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
@@ -75,19 +81,57 @@ def remove(path: Path, etag: str | None, etag_of: EtagOf) -> None:
         return
     if not path.parent.is_dir():
         return
-    aside = _own_folder(path) / f"{uuid.uuid4().hex}.removed"
+    aside = _own_folder(path) / f"{uuid.uuid4().hex}{_REMOVED}" / path.name
     with _locked(path):
         if etag_of(path) is None:
             return
+        aside.parent.mkdir()
         path.rename(aside)
-        if etag_of(aside) == etag:
+        is_meant = etag_of(aside) == etag
+        if is_meant:
             aside.unlink()
             _sync_folder(path.parent)
-            return
-        with suppress(FileExistsError):  # a newer file has the name: the older one is superseded
-            os.link(aside, path)
-        aside.unlink()
+        else:
+            _put_back(aside, path)
+        aside.parent.rmdir()
+    if is_meant:
+        return
     raise PreconditionFailedError(f"{path}: is not the file that was expected.")
+
+
+def _put_back(aside: Path, path: Path) -> None:
+    with suppress(FileExistsError):  # a newer file has the name: the older one is superseded
+        os.link(aside, path)
+    aside.unlink()
+
+
+def sweep(root: Path, *, is_deep: bool) -> None:
+    """Clean up after processes that were killed, in our own folders at and below ``root``.
+
+    What was half written goes. What was moved aside to be deleted, nobody knows whether rightly,
+    gets its name back unless something newer has it. Not ``is_deep``: in that of ``root`` alone.
+    """
+    folders = os.walk(root) if is_deep else [(str(root / OWN_FOLDER), [], [])]
+    for folder, _, _ in folders:
+        place = Path(folder)
+        if OWN_FOLDER not in place.parts or not place.is_dir():
+            continue
+        for path in place.glob(f"*{_PARTIAL}"):
+            _drop_dead(path)
+        outside = place.parent if place.name == OWN_FOLDER else place
+        for held in place.glob(f"*{_REMOVED}/*"):
+            with _locked(outside / held.name), suppress(FileNotFoundError):
+                _put_back(held, outside / held.name)
+        for emptied in place.glob(f"*{_REMOVED}"):
+            with suppress(OSError):
+                emptied.rmdir()
+
+
+def _drop_dead(path: Path) -> None:
+    """Remove a half written file unless its writer lives, who holds a lock on it."""
+    with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
 
 
 def take_aside(path: Path, target: Path, etag: str | None, etag_of: EtagOf) -> None:
@@ -225,7 +269,7 @@ def _own_folder(path: Path) -> Path:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """One process of this program at a time among the files of a folder."""
-    with (_own_folder(path) / "write.lock").open("wb") as lock:
+    with (_own_folder(path) / LOCK).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -190,9 +190,15 @@ class LocalStore(Store):
     def own_objects(self, uri: str) -> Iterator[StoredObject]:
         for folder, _, names in os.walk(uri_to_path(uri)):
             for name in names if _is_own(folder) else ():
+                if name == files.LOCK:
+                    continue
                 path = os.path.join(folder, name)
                 with contextlib.suppress(FileNotFoundError):
                     yield _stored_object(path_to_uri(path), os.lstat(path))
+
+    def sweep(self, uri: str, *, is_deep: bool = False) -> None:
+        with _translated(uri):
+            files.sweep(Path(uri_to_path(uri)), is_deep=is_deep)
 
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         for target, upload_id, size_bytes in files.open_uploads(Path(uri_to_path(uri))):

@@ -149,6 +149,9 @@ class Stores(Store):
     def own_objects(self, uri: str) -> Iterator[StoredObject]:
         return self.store_of(uri).own_objects(uri)
 
+    def sweep(self, uri: str, *, is_deep: bool = False) -> None:
+        self.store_of(uri).sweep(uri, is_deep=is_deep)
+
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         return self.store_of(uri).uploads(uri)
 

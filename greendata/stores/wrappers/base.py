@@ -34,6 +34,7 @@ MUTATIONS = frozenset(
         "put_part",
         "complete_upload",
         "abort_upload",
+        "sweep",
         "copy",
         "move",
         "set_tier",
@@ -114,6 +115,9 @@ class StoreWrapper(Store):
 
     def own_objects(self, uri: str) -> Iterator[StoredObject]:
         yield from self._simple("own_objects", uri, uri)
+
+    def sweep(self, uri: str, *, is_deep: bool = False) -> None:
+        self._simple("sweep", uri, uri, is_deep=is_deep)
 
     def uploads(self, uri: str) -> Iterator[PendingUpload]:
         yield from self._simple("uploads", uri, uri)
