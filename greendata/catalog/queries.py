@@ -77,10 +77,40 @@ def create_current_views(connection: DuckDBPyConnection, catalog: Catalog) -> Sn
             return snapshot
 
 
+REALISED_BY = {
+    "apply": ("tier", "abort_uploads"),
+    "purge": ("quarantine", "expire", "relocate", "recompress"),
+}
+"""Kinds of action that save from when this part is done: then the bytes are gone, or moved."""
+
+
+def create_run_views(
+    connection: DuckDBPyConnection, catalog: Catalog, run_ids: Collection[str] | None = None
+) -> None:
+    """Make the views ``runs`` and ``outcomes``: the newest row of each run, of each action.
+
+    ``outcomes`` has ``is_realised`` too: what it saves is saved by now. ``run_ids``: only these.
+    """
+    newest = "catalog_sequence DESC, filename DESC, file_row_number DESC"
+    realised = " OR ".join(
+        f"(part = '{part}' AND kind IN ({', '.join(repr(kind) for kind in kinds)}))"
+        for part, kinds in REALISED_BY.items()
+    )
+    more = {"runs": "", "outcomes": f", status = 'done' AND ({realised}) AS is_realised"}
+    for name, key in (("runs", "run_id"), ("outcomes", "run_id, action_id")):
+        _create_raw(connection, catalog, name, run_ids)
+        create_view(
+            connection,
+            name,
+            f"SELECT {columns_sql(name)}{more[name]} FROM {name}_rows"
+            f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {newest}) = 1",
+        )
+
+
 def _create_objects(connection: DuckDBPyConnection, pending: Pending | None) -> None:
     """Table ``objects``; rows of a pending scan are newer than all others."""
     rows = (
-        f"SELECT {_columns('objects')}, scan_id, s.sequence"
+        f"SELECT {columns_sql('objects')}, scan_id, s.sequence"
         " FROM objects_rows o JOIN scans s USING (scan_id)"
     )
     if pending is not None:
@@ -105,7 +135,7 @@ def _create_results(connection: DuckDBPyConnection, catalog: Catalog, snapshot: 
     """Views ``duplicates``, ``groups`` and ``overlaps``, and table ``settled_texts``."""
     ids = snapshot.last.results_ids if snapshot.last else ()
     create_rows(connection, "overlaps", catalog.files("overlaps", frozenset(ids[-1:])))
-    create_view(connection, "overlaps", f"SELECT {_columns('overlaps')} FROM overlaps_rows")
+    create_view(connection, "overlaps", f"SELECT {columns_sql('overlaps')} FROM overlaps_rows")
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE settled_texts AS SELECT digest_high, digest_low,"
         f" max(place) AS place FROM ({_placed(catalog, 'settled', ids)}) GROUP BY ALL"
@@ -114,7 +144,7 @@ def _create_results(connection: DuckDBPyConnection, catalog: Catalog, snapshot: 
         create_view(
             connection,
             name,
-            f"SELECT {_columns(name)} FROM ({_placed(catalog, name, ids)}) r"
+            f"SELECT {columns_sql(name)} FROM ({_placed(catalog, name, ids)}) r"
             f" LEFT JOIN (SELECT {digest}, place AS settled_place FROM settled_texts d) s"
             f" USING ({_KEYS[name]}) WHERE settled_place IS NULL OR place >= settled_place",
         )
@@ -127,7 +157,7 @@ def _placed(catalog: Catalog, name: str, ids: Sequence[str]) -> str:
     for file in catalog.files(name, frozenset(ids)):
         (folder,) = re.findall(_SCAN_FOLDER, file)
         files.setdefault(places[folder], []).append(file)
-    columns = _columns(name)
+    columns = columns_sql(name)
     nulls = ", ".join(
         f"NULL::{SQL_TYPES[str(field.type)]} AS {field.name}" for field in SCHEMAS[name]
     )
@@ -139,7 +169,7 @@ def _placed(catalog: Catalog, name: str, ids: Sequence[str]) -> str:
 
 def _create_pairs(connection: DuckDBPyConnection, pending: Pending | None) -> None:
     """View ``pairs``; those that a pending scan compared already are among them."""
-    columns = _columns("pairs")
+    columns = columns_sql("pairs")
     rows = f"SELECT {columns} FROM pairs_rows"
     for file in pending.pair_files if pending else ():
         rows += f" UNION ALL SELECT {columns} FROM read_parquet('{_escaped(file)}')"
@@ -170,9 +200,9 @@ def _create_scans(connection: DuckDBPyConnection, snapshot: Snapshot) -> None:
 
 
 def _create_raw(
-    connection: DuckDBPyConnection, catalog: Catalog, name: str, scan_ids: Collection[str]
+    connection: DuckDBPyConnection, catalog: Catalog, name: str, scan_ids: Collection[str] | None
 ) -> None:
-    """View ``NAME_rows``: all rows of these scans, with their ``scan_id``."""
+    """View ``NAME_rows``: all rows of these scans, or of all, with their ``scan_id``."""
     create_rows(connection, name, catalog.files(name, scan_ids))
 
 
@@ -212,8 +242,9 @@ def _escaped(file: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", file).replace("'", "''")
 
 
-def _columns(name: str) -> str:
-    return ", ".join(SCHEMAS[name].names)
+def columns_sql(name: str) -> str:
+    """Names of a table's columns, quoted: ``at`` is a word of DuckDB's SQL."""
+    return ", ".join(f'"{column}"' for column in SCHEMAS[name].names)
 
 
 # Not by hive_partitioning: folders above a catalog may be named column=value too, and would win.

@@ -176,6 +176,59 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 
+OUTCOME_MONEY = pa.decimal128(24, 12)
+
+SCHEMAS |= {
+    # Runs of plans. The newest row of a run holds; ``totals`` and ``reasons`` are JSON objects.
+    "runs": pa.schema(
+        [
+            ("run_id", pa.string()),
+            ("plan_id", pa.string()),
+            ("attempt", pa.int32()),
+            ("state", pa.string()),  # running | finished | partial | stopped | undone | purged
+            ("started_at", TIME),
+            ("finished_at", TIME),
+            ("owner", pa.string()),
+            ("policy_digest", pa.string()),
+            ("catalog_sequence", pa.int64()),  # counts within the run
+            ("totals", pa.string()),
+            ("reasons", pa.string()),  # {reason: actions}
+        ]
+    ),
+    # What came of each action of a run; the newest row of an action holds. ``purge_after`` and
+    # ``quarantine_uri`` are of what waits to be purged still.
+    "outcomes": pa.schema(
+        [
+            ("run_id", pa.string()),
+            ("action_id", pa.string()),
+            ("kind", pa.string()),
+            ("policy", pa.string()),
+            ("uri", pa.string()),
+            ("store_id", pa.string()),
+            ("version_id", pa.string()),
+            ("dataset", pa.string()),
+            ("status", pa.string()),  # done | pending | skipped | failed
+            ("reason", pa.string()),
+            ("detail", pa.string()),
+            ("size_bytes", pa.int64()),
+            ("fees_usd", OUTCOME_MONEY),
+            ("monthly_saving_usd", OUTCOME_MONEY),
+            ("carbon_kgco2e_low", pa.float64()),  # saved a month
+            ("carbon_kgco2e_central", pa.float64()),
+            ("carbon_kgco2e_high", pa.float64()),
+            ("at", TIME),
+            ("due_at", TIME),
+            ("purge_after", TIME),
+            ("quarantine_uri", pa.string()),
+            ("part", pa.string()),  # apply | undo | purge: whose outcome it is
+            ("catalog_sequence", pa.int64()),
+        ]
+    ),
+}
+
+LATE = ("runs", "outcomes")
+"""Tables that are made when they are first written, also in catalogs that are older than they."""
+
 COMMITS = ("scans", "refreshes")
 """Tables without partitions; a row in one of them makes rows of others visible."""
 

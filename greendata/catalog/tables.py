@@ -24,7 +24,7 @@ from greendata.catalog.commits import (
 )
 from greendata.catalog.failures import storage_error, storage_errors
 from greendata.catalog.places import LocalPlace, Place
-from greendata.catalog.schemas import COMMITS, REFRESHED, RESULTS, SCANNED, SCHEMAS
+from greendata.catalog.schemas import COMMITS, LATE, REFRESHED, RESULTS, SCANNED, SCHEMAS
 from greendata.errors import (
     CatalogError,
     CatalogTooNewError,
@@ -104,10 +104,25 @@ class Catalog:
 
     def _create_tables(self) -> None:
         """Each table by its first commit, put where there is none: one of many is first."""
-        for name, schema in SCHEMAS.items():
-            self.place.create(f"{_folder(name)}/{_FIRST_COMMIT}", _first_commit(name, schema))
+        for name in SCHEMAS:
+            if name not in LATE:
+                self._create_table(name)
         marker = {"format_version": FORMAT_VERSION, "catalog_id": uuid.uuid4().hex}
         self.place.create(_MARKER, (json.dumps(marker) + "\n").encode())
+
+    def _create_table(self, name: str) -> None:
+        first = _first_commit(name, SCHEMAS[name])
+        self.place.create(f"{_folder(name)}/{_FIRST_COMMIT}", first)
+
+    def _is_missing(self, name: str) -> bool:
+        """Whether a table that is made late was not made yet."""
+        if name not in LATE:
+            return False
+        try:
+            self.place.read(f"{_folder(name)}/{_FIRST_COMMIT}")
+        except ObjectNotFoundError:
+            return True
+        return False
 
     def _format_version(self) -> int | None:
         """The version the marker tells; None where there is no catalog."""
@@ -173,6 +188,8 @@ class Catalog:
 
     def files(self, name: str, scan_ids: Collection[str] | None) -> list[str]:
         """Paths of the Parquet files that hold these scans' rows, or all rows, sorted."""
+        if self._is_missing(name):
+            return []
         with _translated(self.name):
             return [str(path) for path in self._fetch(name, self._open(name), scan_ids)]
 
@@ -189,6 +206,9 @@ class Catalog:
 
         if rows.num_rows == 0:
             return
+        if self._is_missing(name):
+            with self.place.creating():
+                self._create_table(name)
         path = self.new_file(name, scan_id)
         with _translated(self.name):
             pq.write_table(rows.cast(SCHEMAS[name]), path, compression="zstd", compression_level=3)

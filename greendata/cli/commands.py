@@ -20,6 +20,7 @@ from greendata.cli.overlap import overlap
 from greendata.cli.plan import plan
 from greendata.cli.policy import policy
 from greendata.cli.recompress import export_jsonl, recompress, restore_order, verify
+from greendata.cli.runs import runs
 from greendata.cli.scan import scan
 from greendata.cli.settings import Settings
 from greendata.cli.show import show
@@ -69,6 +70,7 @@ for command in (
     show,
     apply,
     resume,
+    runs,
     doctor,
     demo,
 ):

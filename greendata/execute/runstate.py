@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,13 +30,15 @@ class RunState:
     """One run.
 
     Attributes:
-        header: the newest record ``run``; None where nothing was begun or it is damaged.
+        header: the newest record ``run``, with the time of the first one; None where nothing was
+            begun or it is damaged.
         intents: by action id, what was known before, of ``apply``; of an action without an outcome
             nobody knows whether it was done.
         outcomes, undone, purged: by action id, the newest of each part.
         undo_intents, purge_intents: as ``intents``, of the other parts.
         outcomes_at: by part, then action id: when.
-        finish: the last record ``finish`` of ``apply``, unless something came after it.
+        finish, undo_finish: the last record ``finish`` of ``apply`` and of ``undo``, unless
+            something came after it.
         damaged: URIs of segments with what is wrong there.
         replays: by part, without their records: what a further ``Journal`` follows.
     """
@@ -45,6 +48,7 @@ class RunState:
     intents: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     finish: Mapping[str, Any] | None = None
+    undo_finish: Mapping[str, Any] | None = None
     undo_intents: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     undone: dict[str, Outcome] = field(default_factory=dict)
     purge_intents: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -95,26 +99,24 @@ def read_run(store: Store, runs_uri: str, run_id: str) -> RunState:
     for part, (intents, outcomes) in targets.items():
         replay = read_journal(store, run_uri(runs_uri, run_id, part) + "/")
         at = state.outcomes_at.setdefault(part, {})
+        finish: Record | None = None
         for record in replay.records:
-            match record.get("type"):
-                case "run":
-                    state.header = record
-                case "finish" if part == "apply":
-                    state.finish = record
-                case "intent":
-                    intents[record["id"]] = record.get("before", {})
-                case "outcome":
-                    outcomes[record["id"]] = outcome_from(record)
-                    at[record["id"]] = datetime.fromisoformat(record["at"])
-            if part == "apply" and record.get("type") != "finish":
-                state.finish = None
+            kind = record.get("type")
+            finish = record if kind == "finish" else None
+            if kind == "run" and part == "apply":
+                first = state.header or record
+                state.header = dict(record) | {"started_at": first.get("started_at")}
+            elif kind == "intent":
+                intents[record["id"]] = record.get("before", {})
+            elif kind == "outcome":
+                outcomes[record["id"]] = outcome_from(record)
+                at[record["id"]] = datetime.fromisoformat(record["at"])
+        if part == "apply":
+            state.finish = finish
+        elif part == "undo":
+            state.undo_finish = finish
         state.damaged += replay.damaged
-        state.replays[part] = Replay(
-            damaged=replay.damaged,
-            positions=replay.positions,
-            last_epoch=replay.last_epoch,
-            last_digest=replay.last_digest,
-        )
+        state.replays[part] = dataclasses.replace(replay, records=())
     return state
 
 

@@ -31,6 +31,7 @@ def test_commands_are_those_of_the_design() -> None:
         "policy",
         "recompress",
         "restore-order",
+        "runs",
         "scan",
         "show",
         "verify",

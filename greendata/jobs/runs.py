@@ -1,0 +1,282 @@
+"""What a run did, put into the catalog: one row a run, one an action."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from greendata.catalog.queries import REALISED_BY
+from greendata.catalog.schemas import SCHEMAS
+from greendata.execute.records import Outcome, Status
+from greendata.execute.runstate import RUNS, run_uri
+from greendata.stores.opening import normalise_uri
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from greendata.catalog.tables import Catalog
+    from greendata.config import DatasetSettings, StoreSettings
+    from greendata.execute.runstate import RunState
+    from greendata.stores.base import Store
+
+_CARBON = ("carbon_kgco2e_low", "carbon_kgco2e_central", "carbon_kgco2e_high")
+_PLANNED = (
+    "action_id", "kind", "policy", "uri", "store_id", "version_id", "size_bytes", "fees_usd",
+    "monthly_saving_usd", *_CARBON,
+)  # fmt: skip
+
+Row = dict[str, Any]
+
+
+def runs_uri(catalog: Catalog) -> str:
+    """URI of the folder that holds the runs of a catalog."""
+    return f"{catalog.place.uri}/{RUNS}"
+
+
+def record_run(
+    catalog: Catalog,
+    store: Store,
+    state: RunState,
+    *,
+    datasets: Sequence[DatasetSettings] = (),
+    stores: Sequence[StoreSettings] = (),
+) -> bool:
+    """Append what the catalog does not have yet of a run's row and of its outcomes.
+
+    The plan's actions are read from the run's own folder. Done twice it appends nothing; the
+    outcomes come before the row that counts them.
+
+    Returns:
+        Whether there was something to append.
+    """
+    import pyarrow as pa
+
+    run, outcomes = run_rows(
+        state, planned_actions(store, runs_uri(catalog), state.run_id), dataset_of(datasets, stores)
+    )
+    known_runs = _known(catalog, "runs", state.run_id)
+    known = {row["action_id"]: row for row in _known(catalog, "outcomes", state.run_id)}
+    sequence = 1 + max(
+        (row["catalog_sequence"] for row in (*known_runs, *known.values())), default=0
+    )
+    changed = [row for row in outcomes if not _is_same(row, known.get(row["action_id"]))]
+    is_known = bool(known_runs) and _is_same(run, known_runs[-1])
+    for name, rows in (("outcomes", changed), ("runs", [] if is_known else [run])):
+        numbered = [row | {"catalog_sequence": sequence} for row in rows]
+        catalog.write(name, state.run_id, pa.Table.from_pylist(numbered, schema=SCHEMAS[name]))
+    return bool(changed) or not is_known
+
+
+def _known(catalog: Catalog, name: str, run_id: str) -> list[Row]:
+    """All rows of a run, the newest of each thing last."""
+    import pyarrow.parquet as pq
+
+    rows = [
+        row
+        for path in catalog.files(name, {run_id})
+        for row in pq.ParquetFile(path).read().to_pylist()
+    ]
+    return sorted(rows, key=lambda row: int(row["catalog_sequence"]))
+
+
+def _is_same(row: Row, known: Row | None) -> bool:
+    return known is not None and row == known | {"catalog_sequence": row["catalog_sequence"]}
+
+
+def planned_actions(store: Store, runs: str, run_id: str) -> pa.Table:
+    """The actions of a run's plan, as its folder has them; the columns that outcomes need.
+
+    Raises:
+        ObjectNotFoundError: it has no plan: it never began.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = store.read(run_uri(runs, run_id, "plan", "actions.parquet"))
+    return pq.read_table(pa.BufferReader(content), columns=list(_PLANNED))
+
+
+def dataset_of(
+    datasets: Sequence[DatasetSettings], stores: Sequence[StoreSettings]
+) -> Callable[[str], str | None]:
+    """Finds the declared dataset of a URI: the one with the longest prefix that holds it."""
+    prefixes = sorted(
+        (
+            (normalise_uri(prefix, stores).rstrip("/"), entry.name)
+            for entry in datasets
+            for prefix in entry.prefixes
+        ),
+        key=lambda found: -len(found[0]),
+    )
+
+    def find(uri: str) -> str | None:
+        return next(
+            (name for prefix, name in prefixes if uri == prefix or uri.startswith(f"{prefix}/")),
+            None,
+        )
+
+    return find
+
+
+def run_rows(
+    state: RunState, actions: pa.Table, find_dataset: Callable[[str], str | None]
+) -> tuple[Row, list[Row]]:
+    """The rows of ``runs`` and of ``outcomes``, by the columns of their schemas."""
+    planned = actions.to_pylist()
+    outcomes = []
+    for action in planned:
+        part, outcome = _standing(state, action["action_id"])
+        if outcome is not None:
+            outcomes.append(_outcome_row(state, action, part, outcome, find_dataset))
+    return _run_row(state, planned, outcomes), outcomes
+
+
+def _standing(state: RunState, action_id: str) -> tuple[str, Outcome | None]:
+    """What holds of an action, and the part that did it.
+
+    A purge or undo that did not succeed changes nothing of it; its words are added.
+    """
+    purged, undone = state.purged.get(action_id), state.undone.get(action_id)
+    if purged is not None and purged.status is Status.DONE:
+        return "purge", purged
+    if undone is not None and undone.status in (Status.DONE, Status.PENDING):
+        return "undo", undone
+    applied = state.outcomes.get(action_id)
+    for part, tried in (("undo", undone), ("purge", purged)):
+        if applied is not None and tried is not None:
+            words = f"{part} {tried.status}: {tried.reason}: {tried.detail}"
+            applied = _with_words(applied, words)
+    return "apply", applied
+
+
+def _with_words(outcome: Outcome, words: str) -> Outcome:
+    detail = f"{outcome.detail}; {words}" if outcome.detail else words
+    return Outcome(
+        status=outcome.status,
+        reason=outcome.reason,
+        detail=detail,
+        after=outcome.after,
+        due_at=outcome.due_at,
+        moved_bytes=outcome.moved_bytes,
+    )
+
+
+def _outcome_row(
+    state: RunState,
+    action: Mapping[str, Any],
+    part: str,
+    outcome: Outcome,
+    find_dataset: Callable[[str], str | None],
+) -> Row:
+    waiting: Mapping[str, Any] = {}
+    if part == "apply":
+        waiting = outcome.after.get("quarantine") or {}
+    purge_after = waiting.get("purge_after")
+    found = dict(action) | {
+        "run_id": state.run_id,
+        "dataset": find_dataset(action["uri"]),
+        "status": outcome.status.value,
+        "reason": outcome.reason,
+        "detail": _encodable(outcome.detail),
+        "at": state.outcomes_at[part][action["action_id"]],
+        "due_at": outcome.due_at,
+        "purge_after": datetime.fromisoformat(purge_after) if purge_after else None,
+        "quarantine_uri": waiting.get("held_uri"),
+        "part": part,
+        "catalog_sequence": 0,
+    }
+    return {name: found[name] for name in SCHEMAS["outcomes"].names}
+
+
+def _run_row(state: RunState, planned: Sequence[Row], outcomes: Sequence[Row]) -> Row:
+    header = state.header or {}
+    finish = state.undo_finish if state.undo_intents or state.undone else state.finish
+    owner = "@".join(str(header[name]) for name in ("owner", "host") if header.get(name))
+    return {
+        "run_id": state.run_id,
+        "plan_id": header.get("plan_id"),
+        "attempt": int(state.run_id.rpartition("-")[2]),
+        "state": _state_word(state, outcomes),
+        "started_at": _time(header.get("started_at")),
+        "finished_at": _time((finish or {}).get("at")),
+        "owner": _encodable(owner),
+        "policy_digest": header.get("policy_digest"),
+        "catalog_sequence": 0,
+        "totals": json.dumps(_totals(state, planned, outcomes), sort_keys=True),
+        "reasons": json.dumps(_reasons(outcomes), sort_keys=True),
+    }
+
+
+def _state_word(state: RunState, outcomes: Sequence[Row]) -> str:
+    """``purged``: something of it was purged, and nothing of it waits for that any more."""
+    if state.undo_intents or state.undone:
+        return "running" if state.undo_finish is None else "undone"
+    if state.finish is None:
+        return "running"
+    is_waiting = any(row["purge_after"] for row in outcomes)
+    if not is_waiting and any(row["part"] == "purge" for row in outcomes):
+        return "purged"
+    return str(state.finish.get("state", "finished"))
+
+
+def _totals(state: RunState, planned: Sequence[Row], outcomes: Sequence[Row]) -> Row:
+    """Counts of actions by how they stand; sums are of those done, undone ones not among them."""
+    done = [row for row in outcomes if row["status"] == "done" and row["part"] != "undo"]
+    realised = [row for row in done if row["kind"] in REALISED_BY[row["part"]]]
+    waiting = [row for row in outcomes if row["purge_after"]]
+    known = {row["action_id"] for row in outcomes}
+    return {
+        "actions": len(planned),
+        "done": len(done),
+        **{
+            word: sum(row["status"] == word for row in outcomes)
+            for word in ("pending", "skipped", "failed")
+        },
+        "undone": sum(row["status"] == "done" and row["part"] == "undo" for row in outcomes),
+        "purged": sum(row["part"] == "purge" for row in outcomes),
+        "unsettled": len(state.intents.keys() - known),
+        "left": sum(
+            row["action_id"] not in known and row["action_id"] not in state.intents
+            for row in planned
+        ),
+        "moved_bytes": sum(
+            outcome.moved_bytes
+            for part in (state.outcomes, state.undone, state.purged)
+            for outcome in part.values()
+        ),
+        "size_bytes": sum(row["size_bytes"] or 0 for row in done),
+        "fees_usd": _sum(done, "fees_usd"),
+        "monthly_saving_usd": _sum(done, "monthly_saving_usd"),
+        "unknown_savings": sum(row["monthly_saving_usd"] is None for row in done),
+        "realised_monthly_saving_usd": _sum(realised, "monthly_saving_usd"),
+        "carbon_kgco2e": _carbon(done),
+        "realised_carbon_kgco2e": _carbon(realised),
+        "waiting": len(waiting),
+        "waiting_bytes": sum(row["size_bytes"] or 0 for row in waiting),
+        "own": (state.finish or {}).get("own"),
+    }
+
+
+def _sum(rows: Iterable[Row], name: str) -> str:
+    return str(sum((row[name] or Decimal(0) for row in rows), Decimal(0)))
+
+
+def _carbon(rows: Sequence[Row]) -> list[float]:
+    return [sum(row[name] or 0.0 for row in rows) for name in _CARBON]
+
+
+def _reasons(outcomes: Iterable[Row]) -> dict[str, int]:
+    return dict(Counter(row["reason"] for row in outcomes if row["reason"]))
+
+
+def _time(text: object) -> datetime | None:
+    return datetime.fromisoformat(text) if isinstance(text, str) else None
+
+
+def _encodable(text: str) -> str:
+    """Surrogates, of names that are not UTF-8, as escapes: Arrow's texts are UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
