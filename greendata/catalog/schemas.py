@@ -185,7 +185,8 @@ SCHEMAS |= {
             ("run_id", pa.string()),
             ("plan_id", pa.string()),
             ("attempt", pa.int32()),
-            ("state", pa.string()),  # running | finished | partial | stopped | undone | purged
+            # running | finished | partial | pending | stopped | undone | purged
+            ("state", pa.string()),
             ("started_at", TIME),
             ("finished_at", TIME),
             ("owner", pa.string()),

@@ -20,7 +20,7 @@ def runs(context: click.Context, /, limit: int) -> None:
     """List the runs of plans, newest first.
 
     A run is one attempt at one plan. It is running, finished, partial (some actions were skipped
-    or failed), stopped, undone or purged.
+    or failed), pending (some go on later), stopped, undone or purged.
 
     \b
     Examples:

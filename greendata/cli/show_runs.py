@@ -12,7 +12,7 @@ from greendata.units import format_bytes, format_count
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from greendata.jobs.run_history import RunDetails, Runs, RunSummary
+    from greendata.jobs.run_history import RecordedRun, RunDetails, Runs
 
 _COUNTS = ("actions", "done", "pending", "skipped", "failed", "undone", "purged")
 _UNKNOWN = "?"
@@ -90,7 +90,7 @@ def _usd(amount: str) -> str:
     return f"{float(amount):,.4f}"
 
 
-def _show_own(run: RunSummary) -> None:
+def _show_own(run: RecordedRun) -> None:
     own = run.totals["own"]
     if own:
         told = ", ".join(f"{name} {value}" for name, value in sorted(own.items()))

@@ -43,7 +43,7 @@ class RunsRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunSummary:
+class RecordedRun:
     """A row of the catalog's ``runs``; ``totals`` as ``jobs.runs`` counts them."""
 
     run_id: str
@@ -62,7 +62,7 @@ class RunSummary:
 class Runs:
     """Runs, newest first."""
 
-    runs: tuple[RunSummary, ...]
+    runs: tuple[RecordedRun, ...]
     total_runs: int
 
     def as_dict(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class RunDetails:
     ``damaged`` names what of its journals cannot be read.
     """
 
-    run: RunSummary
+    run: RecordedRun
     not_done: tuple[NotDone, ...]
     pending: tuple[PendingAction, ...]
     quarantine: tuple[WaitingObject, ...]
@@ -280,13 +280,13 @@ def _fetch(connection: DuckDBPyConnection, query: str, values: list[Any]) -> lis
     return found
 
 
-def _summary(row: dict[str, Any]) -> RunSummary:
-    kept = {name: row[name] for name in RunSummary.__slots__}
-    return RunSummary(
+def _summary(row: dict[str, Any]) -> RecordedRun:
+    kept = {name: row[name] for name in RecordedRun.__slots__}
+    return RecordedRun(
         **kept | {"totals": json.loads(row["totals"]), "reasons": json.loads(row["reasons"])}
     )
 
 
-def _newest_first(run: RunSummary) -> tuple[str, str, int]:
+def _newest_first(run: RecordedRun) -> tuple[str, str, int]:
     started_at = run.started_at.isoformat() if run.started_at else ""
     return (started_at, run.run_id.partition("-")[0], run.attempt)

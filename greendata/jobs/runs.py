@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from greendata.catalog.queries import REALISED_BY
 from greendata.catalog.schemas import SCHEMAS
 from greendata.execute.records import Outcome, Status
-from greendata.execute.runstate import RUNS, run_uri
+from greendata.execute.runstate import RUNS, read_run, run_uri
 from greendata.stores.opening import normalise_uri
 
 if TYPE_CHECKING:
@@ -40,26 +40,32 @@ def runs_uri(catalog: Catalog) -> str:
 def record_run(
     catalog: Catalog,
     store: Store,
-    state: RunState,
+    run_id: str,
     *,
     datasets: Sequence[DatasetSettings] = (),
     stores: Sequence[StoreSettings] = (),
 ) -> bool:
     """Append what the catalog does not have yet of a run's row and of its outcomes.
 
-    The plan's actions are read from the run's own folder. Done twice it appends nothing; the
-    outcomes come before the row that counts them.
+    Journals and the plan's actions are read from the run's own folder. Done twice it appends
+    nothing; the outcomes come before the row that counts them.
 
     Returns:
         Whether there was something to append.
+
+    Raises:
+        ObjectNotFoundError: the run has no plan: it never began.
     """
     import pyarrow as pa
 
+    runs = runs_uri(catalog)
     run, outcomes = run_rows(
-        state, planned_actions(store, runs_uri(catalog), state.run_id), dataset_of(datasets, stores)
+        read_run(store, runs, run_id),
+        planned_actions(store, runs, run_id),
+        dataset_of(datasets, stores),
     )
-    known_runs = _known(catalog, "runs", state.run_id)
-    known = {row["action_id"]: row for row in _known(catalog, "outcomes", state.run_id)}
+    known_runs = _known(catalog, "runs", run_id)
+    known = {row["action_id"]: row for row in _known(catalog, "outcomes", run_id)}
     sequence = 1 + max(
         (row["catalog_sequence"] for row in (*known_runs, *known.values())), default=0
     )
@@ -67,7 +73,7 @@ def record_run(
     is_known = bool(known_runs) and _is_same(run, known_runs[-1])
     for name, rows in (("outcomes", changed), ("runs", [] if is_known else [run])):
         numbered = [row | {"catalog_sequence": sequence} for row in rows]
-        catalog.write(name, state.run_id, pa.Table.from_pylist(numbered, schema=SCHEMAS[name]))
+        catalog.write(name, run_id, pa.Table.from_pylist(numbered, schema=SCHEMAS[name]))
     return bool(changed) or not is_known
 
 

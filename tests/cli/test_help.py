@@ -16,6 +16,7 @@ COMMANDS = sorted(greendata.commands)
 
 def test_commands_are_those_of_the_design() -> None:
     assert COMMANDS == [
+        "apply",
         "dedup",
         "demo",
         "doctor",
@@ -31,6 +32,7 @@ def test_commands_are_those_of_the_design() -> None:
         "policy",
         "recompress",
         "restore-order",
+        "resume",
         "runs",
         "scan",
         "show",

@@ -120,10 +120,8 @@ def finish(state: str = "partial") -> Record:
 
 
 def record(catalog: Catalog, run_id: str = RUN) -> bool:
-    store = Stores()
-    state = read_run(store, runs_uri(catalog), run_id)
     datasets = (DatasetSettings(name="raw", prefixes=("s3://b/raw/",)),)
-    return record_run(catalog, store, state, datasets=datasets)
+    return record_run(catalog, Stores(), run_id, datasets=datasets)
 
 
 def view(catalog: Catalog, query: str) -> list[dict[str, Any]]:
