@@ -7,8 +7,9 @@ replaced, and why:
   repository first; that it is the same command is checked in its text.
 * ``scripts/test`` is what runs this test; it and ``scripts/check`` are only checked to be there,
   executable and of valid syntax.
-* ``scripts/try_stores`` runs the program behind it, without installing first.
-* ``source .venv/bin/activate`` puts ``greendata`` on the path; here a two-line script does.
+* ``scripts/try_stores`` runs the program behind it, without installing first, on a small shard.
+* ``source .venv/bin/activate`` puts ``greendata`` on the path; here a two-line script does, and
+  a command that needs no shell is run by a process that has the libraries loaded.
 * ``policies/`` is copied beside the data, with the README's policy in place of the example.
 * ``scripts/bench/…`` take minutes; their files must exist and compile.
 """
@@ -30,10 +31,14 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from tests.forking import run_forked
+
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 KNOWN_LANGUAGES = ("sh", "text", "yaml", "python", "json")
+NEEDS_SHELL = re.compile(r"[|<>&;$]")
+TRIED = "data/crawl/part-0.jsonl.zst"
 SCRIPTS_CHECKED_ONLY = ("scripts/test", "scripts/check")
 
 
@@ -100,9 +105,12 @@ def write_launcher(folder: Path) -> dict[str, str]:
 
 
 def run(command: str, folder: Path, environment: dict[str, str]) -> str:
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
-    )
+    if command.startswith("greendata ") and not NEEDS_SHELL.search(command):
+        done = run_forked(*shlex.split(command), environment=environment, folder=folder)
+    else:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
+        )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -126,7 +134,9 @@ def substituted(command: str) -> str | None:
         return shlex.join(["greendata", "demo", "--max-bytes", "1MB", *rest])
     if first == "scripts/try_stores":
         check_script(first)
-        return shlex.join([sys.executable, str(REPOSITORY / "scripts" / "try_stores.py"), *rest])
+        return shlex.join(
+            [sys.executable, str(REPOSITORY / "scripts" / "try_stores.py"), TRIED, *rest]
+        )
     if first == "source":
         assert rest == [".venv/bin/activate"]
         return None

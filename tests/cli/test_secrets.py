@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.forking import run_forked
 from tests.stores.servers import ACCOUNT, CANARY
 from tests.stores.test_faults import Failing
 
-ROOT = Path(__file__).parents[2]
 SECRETS = (CANARY, "CANARYtoken", "CANARYsignature")
 COMMANDS = [
     ["scan", "s3://bucket/x", "az://container/x"],
@@ -73,16 +71,14 @@ def run_in(
     """Exit code, both streams and every file that a command left."""
     folder.mkdir()
     (folder / "greendata.yaml").write_text(CONFIGURATION)
-    done = subprocess.run(
-        [sys.executable, "-m", "greendata", "-vv", "--log-json", *command],
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)} | environment,
-        capture_output=True,
-        timeout=120,
-        check=False,
+    done = run_forked(
+        *("greendata", "-vv", "--log-json", *command),
+        environment={"PATH": "/usr/bin:/bin", "HOME": str(folder)} | environment,
+        folder=folder,
     )
     written = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
-    return done.returncode, [done.stdout, done.stderr, *written]
+    streams = [done.stdout, done.stderr]
+    return done.returncode, [*(text.encode(errors="surrogateescape") for text in streams), *written]
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from greendata.jobs.scan import scan
 from greendata.model import Dataset, ScanSummary
 from greendata.progress import Progress
 from greendata.stores.local import normalise_uri, path_to_uri
+from tests.forking import Forked, run_forked, start_forked
 
 ROOT = Path(__file__).parents[2]
 WORDS = [f"word{number}" for number in range(2_000)]
@@ -134,10 +135,15 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | more
 
 
-def run_cli(
+def run_cli(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
+    return run_forked("greendata", *arguments, environment=environment())
+
+
+def run_new_cli(
     *arguments: Path | str, more: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own."""
+    """The same in an interpreter of its own, which loads what the environment tells it to."""
     return subprocess.run(
         command(*arguments),
         env=environment(**(more or {})),
@@ -148,13 +154,6 @@ def run_cli(
     )
 
 
-def start_cli(*arguments: Path | str) -> subprocess.Popen[str]:
+def start_cli(*arguments: Path | str) -> Forked:
     """The command line, not waited for."""
-    return subprocess.Popen(
-        command(*arguments),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="surrogateescape",
-    )
+    return start_forked("greendata", *arguments, environment=environment())

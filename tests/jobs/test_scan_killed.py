@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +9,18 @@ from typing import Any
 
 import pytest
 
+from tests.forking import Forked, start_forked
 from tests.jobs.made_scans import (
-    command,
     duplicates,
     environment,
     kept_digests,
     left_over,
     query,
     run_cli,
+    run_new_cli,
     run_scan,
     shown,
+    start_cli,
     text,
     uri,
     variant,
@@ -60,15 +60,17 @@ def _check_recovery(world: Path) -> None:
     assert left_over(world / "catalog") == []
 
 
-def _dying(point: str, count: int, *arguments: Path | str) -> list[str]:
-    script = [sys.executable, "-m", "tests.jobs.dying_scan", point, str(count)]
-    return [*script, *map(str, arguments)]
+def _start_dying(world: Path, point: str, count: int, *options: str) -> Forked:
+    arguments = ["--catalog", world / "catalog", "scan", world / "data", *options]
+    return start_forked(
+        "tests.jobs.dying_scan", point, str(count), *arguments, environment=environment()
+    )
 
 
 def _scan_and_die(world: Path, point: str, count: int) -> None:
-    arguments = _dying(point, count, "--catalog", world / "catalog", "scan", world / "data")
-    done = subprocess.run(arguments, env=environment(), capture_output=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    child = _start_dying(world, point, count)
+    _, told = child.communicate(timeout=120)
+    assert child.returncode == -signal.SIGKILL, told
 
 
 @pytest.mark.parametrize(
@@ -170,13 +172,10 @@ def test_finished_objects_are_of_no_use_under_other_parameters(tmp_path: Path) -
 def _kill_at_random(world: Path, seed: int) -> None:
     """SIGKILL at any moment: the catalog shows either what it showed or the whole scan."""
     before = shown(world / "catalog")
-    arguments = command("--catalog", world / "catalog", "scan", world / "data", "--workers", "2")
-    child = subprocess.Popen(
-        arguments, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    time.sleep(random.Random(seed).uniform(0.3, 2.2))
+    child = start_cli("--catalog", world / "catalog", "scan", world / "data", "--workers", "2")
+    time.sleep(random.Random(seed).uniform(0.05, 1.0))
     child.kill()
-    child.wait()
+    child.communicate()
     after = shown(world / "catalog")
     if len(after["scans"]) == len(before["scans"]):
         assert after == before
@@ -210,17 +209,7 @@ def test_a_signal_ends_the_scan_with_a_message_and_keeps_what_is_finished(
 ) -> None:
     before = shown(world / "catalog")
     point = "sleep:greendata.jobs.reading:ShardsReader._fingerprint"
-    options: list[Path | str] = [
-        "--catalog",
-        world / "catalog",
-        "scan",
-        world / "data",
-        "--workers",
-        "1",
-    ]
-    child = subprocess.Popen(
-        _dying(point, 5, *options), env=environment(), stderr=subprocess.PIPE, text=True
-    )
+    child = _start_dying(world, point, 5, "--workers", "1")
     staged = world / "catalog" / "scans"
     _wait_for(lambda: list(staged.glob("*/finished-*.json")))
     child.send_signal(number)
@@ -238,21 +227,15 @@ def test_a_signal_ends_the_scan_with_a_message_and_keeps_what_is_finished(
 
 def test_a_second_ctrl_c_ends_the_scan_at_once(world: Path) -> None:
     point = "sleep:greendata.jobs.reading:ShardsReader._fingerprint"
-    arguments: list[Path | str] = ["--catalog", world / "catalog", "scan", world / "data"]
-    with subprocess.Popen(
-        _dying(point, 10, *arguments, "--workers", "1"),
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as child:
-        try:
-            _wait_for(lambda: list((world / "catalog" / "scans").glob("*/finished-*.json")))
-            child.send_signal(signal.SIGINT)
-            time.sleep(0.3)  # less than a batch takes, which is waited for
-            child.send_signal(signal.SIGINT)
-            _, told = child.communicate(timeout=30)
-        finally:
-            child.kill()
+    child = _start_dying(world, point, 10, "--workers", "1")
+    try:
+        _wait_for(lambda: list((world / "catalog" / "scans").glob("*/finished-*.json")))
+        child.send_signal(signal.SIGINT)
+        time.sleep(0.3)  # less than a batch takes, which is waited for
+        child.send_signal(signal.SIGINT)
+        _, told = child.communicate(timeout=30)
+    finally:
+        child.kill()
     assert child.returncode == 130
     assert "goes on from" in told
     again = run_cli("--catalog", world / "catalog", "scan", world / "data")
@@ -286,7 +269,7 @@ def crashing(tmp_path: Path) -> dict[str, str]:
 
 def _crash_twice(tmp_path: Path, environment: dict[str, str]) -> None:
     for _ in range(2):
-        done = run_cli(
+        done = run_new_cli(
             "--catalog",
             tmp_path / "c",
             "scan",
@@ -303,7 +286,7 @@ def test_an_object_that_kills_its_reader_is_read_in_a_child_after_two_crashes(
     tmp_path: Path, crashing: dict[str, str]
 ) -> None:
     _crash_twice(tmp_path, crashing)
-    done = run_cli("--catalog", tmp_path / "c", "scan", tmp_path / "data", more=crashing)
+    done = run_new_cli("--catalog", tmp_path / "c", "scan", tmp_path / "data", more=crashing)
     assert done.returncode == 0
     assert f"{uri(tmp_path / 'data' / 'bad.parquet')}: the process died twice" in done.stderr
     run_scan(tmp_path / "data", catalog=tmp_path / "clean")
@@ -316,7 +299,7 @@ def test_an_object_that_kills_the_child_too_is_skipped_by_name_from_then_on(
     crashing["CHILD_DIES"] = "yes"
     _crash_twice(tmp_path, crashing)
     for _ in range(2):
-        done = run_cli("--catalog", tmp_path / "c", "scan", tmp_path / "data", more=crashing)
+        done = run_new_cli("--catalog", tmp_path / "c", "scan", tmp_path / "data", more=crashing)
         assert done.returncode == 3
         assert "bad.parquet: crashed: its reader died (signal 11)" in done.stdout
     rows = query(tmp_path / "c", "SELECT uri, reason FROM objects WHERE status = 'skipped'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,15 @@ import pytest
 from greendata.jobs import spread
 from greendata.jobs.spread import Spread
 from greendata.runners.base import Function, Outcome, Receive, Result, Runner, Task
-from tests.jobs.made_scans import left_over, run_cli, run_scan, start_cli, text, write_lines
+from tests.jobs.made_scans import (
+    command,
+    environment,
+    left_over,
+    run_new_cli,
+    run_scan,
+    text,
+    write_lines,
+)
 from tests.jobs.made_spread import found, write_datasets
 from tests.runners.clusters import ON_RAY, Cluster
 from tests.runners.made_tasks import DyingOnce, DyingUnlessIsolated
@@ -113,7 +122,7 @@ def test_command_uses_a_cluster_that_is_there_and_leaves_it_running(
 ) -> None:
     datasets = write_datasets(tmp_path / "data", 2, 20)
     run_scan(*datasets, catalog=tmp_path / "local")
-    done = run_cli(
+    done = run_new_cli(
         "--catalog",
         tmp_path / "ray",
         "scan",
@@ -133,7 +142,7 @@ def test_command_uses_a_cluster_that_is_there_and_leaves_it_running(
 def test_address_that_does_not_answer_ends_the_command_with_20(tmp_path: Path) -> None:
     write_lines(tmp_path / "a.jsonl", [text(1)])
     began = time.monotonic()
-    done = run_cli(
+    done = run_new_cli(
         *("--catalog", tmp_path / "c", "scan", tmp_path / "a.jsonl", "--runner", "ray"),
         *("--ray-address", "127.0.0.1:1"),
     )
@@ -162,8 +171,12 @@ def test_command_starts_a_cluster_and_survives_the_death_of_a_worker(tmp_path: P
     datasets = write_datasets(tmp_path / "data", 2, 3_000)
     run_scan(*datasets, catalog=tmp_path / "local", workers=2)
     catalog = tmp_path / "ray"
-    child = start_cli(
-        "--catalog", catalog, "scan", *datasets, "--runner=ray", "--workers=2", "--json"
+    child = subprocess.Popen(
+        command("--catalog", catalog, "scan", *datasets, "--runner=ray", "--workers=2", "--json"),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     end = time.monotonic() + 120
     killed = None
