@@ -7,7 +7,7 @@ replaced, and why:
   repository first; that it is the same command is checked in its text.
 * ``scripts/test`` is what runs this test; it and ``scripts/check`` are only checked to be there,
   executable and of valid syntax.
-* ``scripts/try_stores`` runs the program behind it, without installing first, on a small shard.
+* ``scripts/try_stores`` is run by ``tests/scripts/test_try_stores.py``, without installing first.
 * ``source .venv/bin/activate`` puts ``greendata`` on the path; here a two-line script does, and
   a command that needs no shell is run by a process that has the libraries loaded.
 * ``policies/`` is copied beside the data, with the README's policy in place of the example.
@@ -38,7 +38,6 @@ README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 KNOWN_LANGUAGES = ("sh", "text", "yaml", "python", "json")
 NEEDS_SHELL = re.compile(r"[|<>&;$]")
-TRIED = "data/crawl/part-0.jsonl.zst"
 SCRIPTS_CHECKED_ONLY = ("scripts/test", "scripts/check")
 
 
@@ -134,9 +133,8 @@ def substituted(command: str) -> str | None:
         return shlex.join(["greendata", "demo", "--max-bytes", "1MB", *rest])
     if first == "scripts/try_stores":
         check_script(first)
-        return shlex.join(
-            [sys.executable, str(REPOSITORY / "scripts" / "try_stores.py"), TRIED, *rest]
-        )
+        assert "scripts/try_stores.py" in (REPOSITORY / first).read_text()
+        return None
     if first == "source":
         assert rest == [".venv/bin/activate"]
         return None

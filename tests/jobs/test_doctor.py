@@ -13,11 +13,11 @@ from greendata.cli.boundary import run
 from greendata.errors import ObjectNotFoundError
 from greendata.jobs import doctor
 from greendata.jobs.container_rules import find_conflicts
-from greendata.jobs.doctor import Diagnosis, diagnose
+from greendata.jobs.doctor import Diagnosis, Verdict, diagnose
 from greendata.progress import Progress
 from greendata.stores.memory import MemoryStore
 from greendata.stores.opening import Stores
-from greendata.stores.records import ContainerRules
+from greendata.stores.records import ALWAYS, Condition, ContainerRules
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -38,6 +38,27 @@ def test_a_strict_store_is_safe_for_everything() -> None:
     assert all(action.relies_on for action in found.actions)
     assert found.leftovers == ()
     assert list(store.versions("mem://b/")) == []
+
+
+class CarelessWithLargeStore(MemoryStore):
+    """Looks, and forgets about the condition before a large object has arrived."""
+
+    def put(self, uri: str, content: bytes, *, condition: Condition = ALWAYS, **more: Any) -> Any:
+        if len(content) < 1_000_000 or condition == ALWAYS:
+            return super().put(uri, content, condition=condition, **more)
+        return super().put(uri, content, **more)
+
+
+def test_large_bodies_show_what_small_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_LARGE_RACE_LINES", 100_000)
+    small = diagnosed(CarelessWithLargeStore(), "mem://b/")
+    monkeypatch.setattr(doctor, "LARGE_ROUNDS", 1)
+    large = diagnosed(CarelessWithLargeStore(), "mem://b/")
+    ignored = [
+        {finding.name for finding in found.findings if finding.verdict is Verdict.IGNORED}
+        for found in (small, large)
+    ]
+    assert ignored == [set(), {"race-if-absent", "race-if-match"}]
 
 
 def test_an_empty_prefix_of_a_bucket_can_be_probed(s3: Any, bucket: str) -> None:
