@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.examples import register_profiles
 from tests.runners.clusters import Cluster
 from tests.stores.servers import ACCOUNT, CANARY, azurite_server, moto_server
+
+register_profiles()
 
 
 @pytest.fixture(scope="session")

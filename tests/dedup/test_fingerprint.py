@@ -17,6 +17,7 @@ from greendata.dedup.fingerprint import (
 from tests.dedup.parameters import parameters
 from tests.dedup.reference import reference_keys, reference_shingles, reference_signature
 from tests.dedup.texts import TEXTS
+from tests.examples import examples
 
 WORDS = st.lists(st.sampled_from(["a", "bb", "ccc", "straße", "x1", "東", "мир"]), max_size=40)
 
@@ -34,7 +35,7 @@ def sketched(text: str, num_perm: int, seed: int, size: int) -> list[int]:
     return found
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(1000))
 @given(
     WORDS,
     st.sampled_from([2, 7, 16, 128, 200]),
@@ -55,7 +56,7 @@ def test_every_signature_value_of_a_long_text_is_datasketchs(count: int) -> None
     assert found == reference_signature(reference_shingles(words, 5), 128, 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.sampled_from([2, 16, 128, 1024]), st.integers(0, 2**32 - 1))
 def test_permutations_are_datasketchs(num_perm: int, seed: int) -> None:
     a, b = permutations(num_perm, seed)
@@ -85,7 +86,7 @@ def rows_of(found: Fingerprints) -> list[tuple[object, ...]]:
     return list(zip(*(part.tolist() for part in parts), strict=True))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(TEXTS, max_size=8))
 def test_a_fingerprint_does_not_depend_on_the_texts_around_it(texts: list[str]) -> None:
     prints = Fingerprinter(parameters())

@@ -12,6 +12,7 @@ from greendata.dedup import keep
 from greendata.dedup.keep import Compare, Decision, decide_kept, is_verified
 from greendata.dedup.lsh import Buckets
 from greendata.dedup.verify import Comparisons
+from tests.examples import examples
 
 THRESHOLD = 0.8
 Pair = tuple[int, int]
@@ -102,7 +103,7 @@ PAIRS = list(combinations(RANKS, 2))
 GROUPS = st.lists(st.sets(st.sampled_from(RANKS), max_size=COUNT), max_size=8)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(300))
 @given(
     groups=GROUPS,
     similar=st.sets(st.sampled_from(PAIRS)),
@@ -137,7 +138,7 @@ def test_kept_texts_are_those_of_the_greedy_definition(
         assert partner < 0 or (kept[partner] and (partner, rank) in passed)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150))
 @given(
     groups=GROUPS,
     similar=st.sets(st.sampled_from(PAIRS)),

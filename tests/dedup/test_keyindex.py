@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from greendata.dedup import keyindex
 from greendata.dedup.keyindex import find_keys, write_index
 from greendata.dedup.lsh import BandBatch
+from tests.examples import examples
 
 # Few different keys, close together and far apart, so that buckets and checks are shared.
 KEY = st.one_of(
@@ -43,7 +44,7 @@ def found(path: Path, asked: list[int]) -> set[tuple[int, int]]:
     }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(ROWS, st.lists(KEY, max_size=20), st.integers(1, 10), st.integers(1, 12))
 def test_every_document_with_a_key_is_found(
     tmp_path_factory: pytest.TempPathFactory,

@@ -23,6 +23,7 @@ from greendata.dedup.lsh import (
     load_members,
     without_repeated_pairs,
 )
+from tests.examples import examples
 
 
 @pytest.mark.parametrize("threshold", DEFAULT_BANDS)
@@ -105,7 +106,7 @@ KEYS = st.builds(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     st.lists(st.tuples(KEYS, KEYS, KEYS, st.booleans()), max_size=40),
     st.integers(1, 7),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from greendata.catalog.schemas import SCHEMAS
 from greendata.dedup import overlap
 from greendata.dedup.overlap import Level, load_overlaps
+from tests.examples import examples
 
 Document = tuple[str, str, int]
 """Dataset, object, text."""
@@ -100,7 +101,7 @@ def brute_force(
     return rows
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(60))
 @given(DOCUMENTS, VERIFIED, st.sampled_from(["dataset", "object"]))
 def test_overlap_is_what_counting_by_hand_gives(
     documents: list[Document], verified: set[tuple[int, int]], level: Level

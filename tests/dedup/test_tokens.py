@@ -15,6 +15,7 @@ from greendata.dedup.tokens import CodePointTable, load_table, normalise, tokens
 from tests.dedup.parameters import parameters
 from tests.dedup.reference import reference_tokens
 from tests.dedup.texts import LANGUAGES, TEXTS
+from tests.examples import examples
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -27,7 +28,7 @@ def test_tokens_of_a_language(language: str, form: str) -> None:
     assert tokens(held) == [unicodedata.normalize("NFC", token) for token in wanted]
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(1000))
 @given(TEXTS)
 def test_tokens_are_those_of_the_design(text: str) -> None:
     assert tokens(text) == reference_tokens(text)

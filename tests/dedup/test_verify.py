@@ -27,6 +27,7 @@ from greendata.dedup.verify import (
     table_size,
 )
 from tests.dedup import texts as made
+from tests.examples import examples
 
 SIZE = 5
 PIECES = st.lists(st.sampled_from(["a", "b", "\u00e9", "e\u0301", "東", "x-y", "?"]), max_size=30)
@@ -79,7 +80,7 @@ def compare(
     return Comparisons.concatenate(parts)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(
     texts=TEXTS,
     workers=st.sampled_from([1, 3]),
@@ -154,7 +155,7 @@ def test_nothing_readable_is_nothing_compared(tmp_path: Path) -> None:
     assert not found.is_readable.any()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(st.lists(made.TEXTS, max_size=6), st.sampled_from([1, 2, 5, 32]))
 def test_shingle_sets_have_the_sizes_of_sets_of_tokens(texts: list[str], size: int) -> None:
     sizes, sets = shingle_sets(*text_buffers(pa.array(texts, pa.string())), size)
@@ -193,7 +194,7 @@ def test_tables_are_powers_of_two_that_are_at_most_half_full(shingles: int) -> N
     assert 2 * shingles <= slots <= max(64, 4 * shingles)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(
     st.lists(st.sets(st.integers(1, 40)), min_size=1, max_size=9),
     st.sampled_from([1, 100, 1 << 26]),

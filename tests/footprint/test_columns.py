@@ -17,6 +17,7 @@ from greendata.footprint import columns, costs
 from greendata.footprint.carbon import class_carbon
 from greendata.footprint.energy import TB
 from greendata.footprint.prices import PriceList, places, price_list
+from tests.examples import examples
 
 DAY = date(2026, 8, 1)
 PRICES: PriceList = price_list(DAY)
@@ -51,7 +52,7 @@ def computed(function: Any, *arguments: Any) -> Decimal | None:
     return result
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 @given(st.lists(st.tuples(st.sampled_from(CLASSES), SIZES, DAYS), min_size=1, max_size=200))
 def test_objects_cost_the_same_in_sql(
     connection: duckdb.DuckDBPyConnection, rows: list[tuple[tuple[str, str, str], int, int]]
@@ -94,7 +95,7 @@ def test_objects_cost_the_same_in_sql(
         assert agree(carbon, expected), key
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 @given(st.lists(st.tuples(st.sampled_from(MOVES), SIZES, DAYS), min_size=1, max_size=200))
 def test_moves_cost_the_same_in_sql(
     connection: duckdb.DuckDBPyConnection,

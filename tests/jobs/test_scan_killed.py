@@ -61,9 +61,10 @@ def _check_recovery(world: Path) -> None:
 
 
 def _start_dying(world: Path, point: str, count: int, *options: str) -> Forked:
-    dying = ("tests.jobs.dying_scan", point, str(count))
-    scan = ("--catalog", world / "catalog", "scan", world / "data", *options)
-    return start_forked(*dying, *scan, environment=environment())
+    scan = map(str, ["--catalog", world / "catalog", "scan", world / "data", *options])
+    return start_forked(
+        "tests.jobs.dying_scan", point, str(count), *scan, environment=environment()
+    )
 
 
 def _scan_and_die(world: Path, point: str, count: int) -> None:

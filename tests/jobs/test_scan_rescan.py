@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from greendata.jobs import growth
 from greendata.model import ScanSummary, StoredObject
 from greendata.stores.local import LocalStore
+from tests.examples import examples
 from tests.jobs.made_scans import (
     datasets,
     duplicates,
@@ -119,7 +120,7 @@ def _run(steps: list[tuple[str, str, list[int]]]) -> None:
         world.check_rest()
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=examples(2), suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_rescan_keeps_the_same_texts_as_a_scan_from_scratch(
     steps: list[tuple[str, str, list[int]]],
@@ -128,7 +129,7 @@ def test_rescan_keeps_the_same_texts_as_a_scan_from_scratch(
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(5), suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_rescan_keeps_the_same_texts_as_a_scan_from_scratch_often(
     steps: list[tuple[str, str, list[int]]],

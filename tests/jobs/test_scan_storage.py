@@ -36,9 +36,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-@pytest.mark.parametrize(
-    "name", ["with space", "ünïcode", "h#sh", "qu?ery", "100%", "a*b", "it's", "<b>"]
-)
+@pytest.mark.parametrize("name", ["with space, ünïcode, a h#sh", "qu?ery 100% a*b it's <b>"])
 def test_a_catalog_may_have_an_odd_name(data: Path, name: str) -> None:
     catalog = data.parent / name / "catalog"
     run_scan(data, catalog=catalog)
@@ -49,9 +47,8 @@ def test_a_catalog_may_have_an_odd_name(data: Path, name: str) -> None:
     assert not [path for path in data.parent.iterdir() if "%2" in path.name]
 
 
-@pytest.mark.parametrize("name", ["row=5", "dataset=wiki", "scan_id=other", "kind=near"])
-def test_a_catalog_may_lie_in_a_folder_named_like_a_partition(data: Path, name: str) -> None:
-    catalog = data.parent / name / "catalog"
+def test_a_catalog_may_lie_in_folders_named_like_partitions(data: Path) -> None:
+    catalog = data.parent / "row=5" / "dataset=wiki" / "scan_id=other" / "kind=near" / "catalog"
     run_scan(data, catalog=catalog)
     run_scan(data, catalog=data.parent / "plain")
     assert duplicates(catalog) == duplicates(data.parent / "plain")
@@ -85,14 +82,14 @@ def test_a_catalog_of_a_newer_program_is_refused_and_left_alone(
     assert left_over(catalog) == []
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format_version": "new"}'])
-def test_a_damaged_marker_is_an_error_with_a_hint(data: Path, content: str) -> None:
+def test_a_damaged_marker_is_an_error_with_a_hint(data: Path) -> None:
     catalog = data.parent / "catalog"
     run_scan(data, catalog=catalog)
-    (catalog / "catalog.json").write_text(content)
-    with pytest.raises(GreendataError, match=r"catalog\.json is damaged") as raised:
-        run_scan(data, catalog=catalog)
-    assert raised.value.hint
+    for content in ("", "{", "[]", "{}", '{"format_version": "new"}'):
+        (catalog / "catalog.json").write_text(content)
+        with pytest.raises(GreendataError, match=r"catalog\.json is damaged") as raised:
+            run_scan(data, catalog=catalog)
+        assert raised.value.hint, content
 
 
 def test_a_file_in_place_of_the_catalog_is_an_error_with_a_hint(data: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from greendata.plan.actions import KINDS
 from greendata.plan.places import Place
 from greendata.policy.tiers import ARCHIVES
+from tests.examples import examples
 from tests.plan.made_plans import GIB, planned, stored
 from tests.policy.made_policies import policy, policy_set
 
@@ -99,9 +100,7 @@ def is_current(row: Mapping[str, Any]) -> bool:
 
 
 chosen = st.lists(st.sampled_from(POLICIES), min_size=1, unique_by=lambda p: p["name"])
-quickly = settings(
-    max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+quickly = settings(max_examples=examples(8), suppress_health_check=list(HealthCheck))
 
 
 def identity(row: Mapping[str, Any]) -> tuple[str, str | None]:

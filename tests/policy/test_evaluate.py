@@ -12,6 +12,7 @@ from greendata.policy.document import PolicySet
 from greendata.policy.evaluate import compile_policies, contradictions, refuse_errors
 from greendata.policy.outcomes import outcomes
 from greendata.policy.verdicts import MATCH, DatasetRules, Surroundings
+from tests.examples import examples
 from tests.policy.made_policies import (
     NOW,
     compiled,
@@ -380,7 +381,7 @@ def decided(policies: PolicySet, rows: list[dict[str, Any]]) -> dict[str, tuple[
     return {entry.uri: (entry.decisions, entry.stays) for entry in decide(policies, *rows)}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(policy_mappings(), ROWS, st.randoms(use_true_random=False))
 def test_decisions_depend_neither_on_the_order_of_policies_nor_of_objects(
     policies: list[dict[str, Any]], values: list[dict[str, Any]], shuffle: random.Random
@@ -392,7 +393,7 @@ def test_decisions_depend_neither_on_the_order_of_policies_nor_of_objects(
     assert decided(policy_set(*policies), rows) == found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(policy_mappings(), ROWS)
 def test_every_object_of_the_scope_is_decided_or_stays_and_never_both(
     policies: list[dict[str, Any]], values: list[dict[str, Any]]

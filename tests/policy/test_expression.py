@@ -12,6 +12,7 @@ from greendata.policy.columns import COLUMNS, VIEW_COLUMNS
 from greendata.policy.expression import parse_condition
 from greendata.policy.globs import glob_to_regex, match_glob
 from greendata.policy.lexer import FUNCTIONS, KEYWORDS, ExpressionError
+from tests.examples import examples
 
 HOSTILE = [
     "1=1) or (1=1",
@@ -224,7 +225,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.lists(WORDS, max_size=14).map(" ".join))
 def test_any_text_is_refused_or_becomes_sql_that_runs(text: str) -> None:
     try:
@@ -262,7 +263,7 @@ def test_globs_stay_in_a_folder_unless_they_say_otherwise(
         assert found == (key in matching,), key
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.text("ab/*?.", max_size=8), st.text("ab/.", max_size=8))
 def test_shortcuts_for_globs_mean_what_the_regular_expression_means(pattern: str, key: str) -> None:
     from sqlglot import exp

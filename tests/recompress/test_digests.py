@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from greendata.errors import UsageError
@@ -280,7 +280,6 @@ def file_digest(rows: list[tuple[str, int]], numbers: list[int] | None = None) -
     return found
 
 
-@settings(derandomize=True, deadline=None)
 @given(rows=ROWS, order=st.randoms())
 def test_unordered_digest_ignores_the_order_and_row_numbers_restore_the_ordered(
     rows: list[tuple[str, int]], order: Any
@@ -294,7 +293,6 @@ def test_unordered_digest_ignores_the_order_and_row_numbers_restore_the_ordered(
     assert (file_digest(moved).ordered == source.ordered) == (moved == rows)
 
 
-@settings(derandomize=True, deadline=None)
 @given(rows=ROWS, cut=st.integers(0, 30))
 def test_parts_merge_to_the_whole(rows: list[tuple[str, int]], cut: int) -> None:
     cut = min(cut, len(rows))

@@ -17,6 +17,7 @@ from greendata.errors import ObjectChangedError, UsageError
 from greendata.recompress.refusals import RefusalReason, RefusedSourceError
 from greendata.recompress.sources import Grade, SourceOptions, open_source
 from greendata.stores.local import LocalStore
+from tests.examples import examples
 from tests.recompress.made_sources import opened, restored, rows_of, table_of
 
 
@@ -48,9 +49,8 @@ STYLES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 OPTIONS = st.sampled_from([1, 100, 2**20]).map(lambda size: SourceOptions(batch_bytes=size))
 FUZZED = settings(
-    max_examples=100,
+    max_examples=examples(100),
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
@@ -129,7 +129,7 @@ def python_reads(text: str) -> bool:
         return False
 
 
-@settings(FUZZED, max_examples=400)
+@settings(FUZZED, max_examples=examples(400))
 @given(lines=st.lists(st.sampled_from(LINES), min_size=1, max_size=3), edits=EDITS)
 def test_accepts_what_pythons_parser_accepts(
     path: Path, lines: list[str], edits: list[tuple[int, str, str]]

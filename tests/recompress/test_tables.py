@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from greendata.errors import ObjectChangedError
 from greendata.recompress.refusals import RefusalReason, RefusedSourceError
 from greendata.recompress.sources import SourceOptions
+from tests.examples import examples
 from tests.recompress.made_sources import opened, rows_of, table_of
 
 
@@ -31,9 +32,8 @@ CELLS = st.one_of(
 
 
 @settings(
-    max_examples=200,
+    max_examples=examples(200),
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

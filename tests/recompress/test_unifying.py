@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from greendata.recompress.digests import row_digests
 from greendata.recompress.sources import Grade
 from greendata.recompress.unifying import unify
+from tests.examples import examples
 from tests.recompress.made_sources import opened, restored, table_of
 
 
@@ -41,9 +42,8 @@ def lines(records: list[dict[str, Any]]) -> bytes:
 
 
 @settings(
-    max_examples=100,
+    max_examples=examples(100),
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(files=FILES, grade=st.sampled_from(Grade))

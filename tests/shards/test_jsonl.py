@@ -16,6 +16,7 @@ from greendata.model import SkipReason
 from greendata.shards.base import NoTextColumnError, ReadOptions, ShardError, ShardLimitError
 from greendata.shards.jsonl import LineParser
 from greendata.shards.streams import LineChunk
+from tests.examples import examples
 from tests.shards.made_shards import (
     batches,
     compressed,
@@ -67,7 +68,7 @@ def outcome(parser: LineParser, lines: list[bytes]) -> list[object]:
 
 @pytest.mark.parametrize("path", [("text",), ()])
 @given(data=st.data())
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_a_line_gives_the_same_whatever_its_neighbours(
     path: tuple[str, ...], data: st.DataObject
 ) -> None:
@@ -125,7 +126,7 @@ def test_bad_line_is_named_and_the_others_go_on(tmp_path: Path, line: bytes, rea
 @pytest.mark.parametrize("codec", ["none", "gzip", "zstd"])
 @pytest.mark.parametrize("ascii_only", [True, False])
 @given(records=st.lists(st.none() | ANY_TEXT, min_size=1), size=st.integers(1, 200))
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_survives_whatever_the_chunks(
     tmp_path: Path, codec: str, ascii_only: bool, records: list[str | None], size: int
 ) -> None:

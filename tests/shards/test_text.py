@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from greendata.model import SkipReason
 from greendata.shards.base import NoTextColumnError, ShardError, ShardLimitError
+from tests.examples import examples
 from tests.shards.made_shards import compressed, found, open_path, picked, skipped, texts
 
 CODECS = pytest.mark.parametrize("codec", ["none", "gzip", "zstd"])
@@ -74,7 +75,7 @@ def test_empty_files_have_no_documents(tmp_path: Path) -> None:
     ),
     size=st.integers(1, 100),
 )
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_csv_writes_is_read(
     tmp_path: Path, codec: str, rows: list[tuple[int, str]], size: int
 ) -> None:

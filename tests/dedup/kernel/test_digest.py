@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greendata.dedup.fingerprint import text_digests
+from tests.examples import examples
 
 
 def hexes(texts: list[bytes], before: bytes = b"") -> list[str]:
@@ -26,7 +27,7 @@ def test_digest_is_blake2b_at_every_length() -> None:
     assert hexes(pieces) == expected(pieces)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.lists(st.binary(max_size=700), max_size=20), st.binary(max_size=9))
 def test_digest_is_blake2b_wherever_the_text_stands(texts: list[bytes], before: bytes) -> None:
     assert hexes(texts, before) == expected(texts)

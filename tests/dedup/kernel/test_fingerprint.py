@@ -22,6 +22,7 @@ from tests.dedup.reference import (
     reference_tokens,
 )
 from tests.dedup.texts import LANGUAGES, TEXTS
+from tests.examples import examples
 
 PRINTS = Fingerprinter(parameters())
 
@@ -55,7 +56,7 @@ def test_kernel_sees_the_tokens_of_a_language(language: str, form: str) -> None:
     assert (counts, keys) == ([2 * len(words)], [keys_of(words * 2)])
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(1000))
 @given(TEXTS, st.sampled_from([1, 5, 32]))
 def test_kernel_sees_the_tokens_of_any_text(text: str, size: int) -> None:
     words = tokens(text)
@@ -63,7 +64,7 @@ def test_kernel_sees_the_tokens_of_any_text(text: str, size: int) -> None:
     assert counts_and_keys(text)[0] == [len(words)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(TEXTS)
 def test_fingerprint_does_not_depend_on_the_normal_form(text: str) -> None:
     text = "".join(filter(is_known, text))  # a newer Python takes more characters apart
@@ -74,7 +75,7 @@ def test_fingerprint_does_not_depend_on_the_normal_form(text: str) -> None:
 
 
 # marks that compose with nothing: only their order can be wrong
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.text("ab é\u0315\u0316\u0321\u0335\u0591\u05b0\u064b\u0651", max_size=12))
 def test_marks_in_any_order_are_put_into_the_canonical_one(text: str) -> None:
     assert shingles(text, 32) == reference_shingles(reference_tokens(text), 32)
@@ -162,7 +163,7 @@ def is_utf8(raw: bytes) -> bool:
     return True
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(750))
 @given(TEXTS, st.binary(max_size=4), st.integers(0, 400), st.integers(0, 4))
 def test_exactly_what_is_not_utf8_is_refused(text: str, bad: bytes, at: int, lost: int) -> None:
     raw = text.encode()

@@ -19,12 +19,13 @@ from greendata.dedup.kernel.nominate import (
     nominate_across,
     repeated_keys,
 )
+from tests.examples import examples
 
 Pair = tuple[int, int]
 Known = dict[Pair, int]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(
     st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 9), st.booleans()), max_size=40),
     st.sampled_from([6, 7, 10]),
@@ -73,7 +74,7 @@ def entries(table: np.ndarray, states: np.ndarray) -> Known:
 RANKS = st.integers(0, 2**31 - 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(
     st.dictionaries(
         st.tuples(RANKS, RANKS).filter(lambda pair: pair[0] < pair[1]),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from greendata.errors import PolicyError
 from greendata.policy.document import PolicySet, read_policies
 from greendata.policy.native.reading import import_rules
+from tests.examples import examples
 from tests.policy.made_policies import decide, made, told
 
 XML = """<LifecycleConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}
@@ -264,7 +265,7 @@ JSONS = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(JSONS)
 def test_any_json_is_imported_or_refused(document: Any) -> None:
     try:
@@ -292,7 +293,7 @@ RULES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(RULES, min_size=1, max_size=3))
 def test_rules_of_the_right_shape_become_policies_that_load(rules: list[dict[str, Any]]) -> None:
     try:
