@@ -7,9 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.xdist_group("architecture")  # one process reads the program
 
 PACKAGE = Path(__file__).parent.parent / "greendata"
 
@@ -106,6 +109,7 @@ class Module:
         return parts[1] if len(parts) > 1 else ""
 
 
+@cache
 def load_modules() -> tuple[Module, ...]:
     return tuple(load_module(path) for path in sorted(PACKAGE.rglob("*.py")))
 
@@ -142,8 +146,9 @@ def imported_names(statement: ast.Import | ast.ImportFrom) -> list[str]:
     return [f"{statement.module}.{alias.name}" for alias in statement.names]
 
 
-MODULES = load_modules()
-BY_NAME = {module.name: module for module in MODULES}
+@cache
+def by_name() -> dict[str, Module]:
+    return {module.name: module for module in load_modules()}
 
 
 def is_below(name: str, home: str) -> bool:
@@ -175,7 +180,7 @@ def complaints_about_direction(modules: tuple[Module, ...]) -> list[str]:
 
 
 def test_imports_point_inward_and_never_at_siblings() -> None:
-    assert complaints_about_direction(MODULES) == []
+    assert complaints_about_direction(load_modules()) == []
 
 
 def test_direction_check_sees_outward_sibling_and_reaching_imports(tmp_path: Path) -> None:
@@ -200,7 +205,7 @@ def test_direction_check_sees_outward_sibling_and_reaching_imports(tmp_path: Pat
 
 def test_every_module_stands_in_a_room_of_the_design() -> None:
     outside = {"", "__main__"}  # the public API and `python -m greendata`
-    assert {module.room for module in MODULES} - outside <= set(LEVEL)
+    assert {module.room for module in load_modules()} - outside <= set(LEVEL)
 
 
 def test_no_import_cycle_when_modules_load() -> None:
@@ -210,9 +215,9 @@ def test_no_import_cycle_when_modules_load() -> None:
             for imported in module.imports
             if not imported.is_lazy
             for name in (imported.target, imported.target.rpartition(".")[0])
-            if name in BY_NAME and name != module.name
+            if name in by_name() and name != module.name
         }
-        for module in MODULES
+        for module in load_modules()
     }
     done: set[str] = set()
 
@@ -230,7 +235,7 @@ def test_no_import_cycle_when_modules_load() -> None:
 def test_each_package_has_its_home() -> None:
     found = [
         f"{module.name}:{imported.line} imports {imported.target}"
-        for module in MODULES
+        for module in load_modules()
         for imported in module.imports
         for package, homes in HOMES.items()
         if is_below(imported.target, package)
@@ -249,10 +254,10 @@ def modules_that_help_loads() -> set[str]:
         if name in reached:
             continue
         reached.add(name)
-        for imported in BY_NAME[name].imports:
+        for imported in by_name()[name].imports:
             if not imported.is_lazy:
                 names = (imported.target, imported.target.rpartition(".")[0])
-                waiting += [target for target in names if target in BY_NAME]
+                waiting += [target for target in names if target in by_name()]
     return reached
 
 
@@ -262,7 +267,7 @@ def test_modules_that_help_loads_import_nothing_heavy() -> None:
     found = [
         f"{name}:{imported.line} imports {imported.target}"
         for name in sorted(reached)
-        for imported in BY_NAME[name].imports
+        for imported in by_name()[name].imports
         if not imported.is_lazy and imported.target.split(".")[0] in HEAVY
     ]
     assert found == []
@@ -283,7 +288,9 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
-    found = [m.name for m in MODULES if m.name.split(".")[-1].strip("_") in NAMES_THAT_SAY_NOTHING]
+    found = [
+        m.name for m in load_modules() if m.name.split(".")[-1].strip("_") in NAMES_THAT_SAY_NOTHING
+    ]
     assert found == []
 
 
@@ -297,7 +304,7 @@ def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def test_modules_and_functions_stay_readable_at_a_glance() -> None:
     found = []
-    for module in MODULES:
+    for module in load_modules():
         lines = len(module.path.read_text(encoding="utf-8").splitlines())
         if lines > LONGEST_MODULE:
             found.append(f"{module.name}: {lines} lines")
@@ -319,7 +326,7 @@ def is_broad(handler: ast.ExceptHandler) -> bool:
 def test_everything_is_caught_at_the_boundaries_only() -> None:
     found = [
         f"{module.name}:{node.lineno}"
-        for module in MODULES
+        for module in load_modules()
         if module.name not in BROAD_EXCEPT_HOMES
         for node in ast.walk(module.tree)
         if isinstance(node, ast.ExceptHandler) and is_broad(node) and not reraises(node)
@@ -333,7 +340,11 @@ def reraises(handler: ast.ExceptHandler) -> bool:
     return isinstance(last, ast.Raise) and last.exc is None
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
-def test_program_never_asserts_on_data(module: Module) -> None:
-    asserts = [node.lineno for node in ast.walk(module.tree) if isinstance(node, ast.Assert)]
+def test_program_never_asserts_on_data() -> None:
+    asserts = [
+        f"{module.name}:{node.lineno}"
+        for module in load_modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Assert)
+    ]
     assert asserts == []
