@@ -6,16 +6,29 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from greendata.execute.handlers.base import Handler
+    from greendata.execute.records import Action
+    from greendata.execute.together import ManifestOf
 
 
-def all_handlers() -> dict[str, Handler]:
-    """Handlers by the kinds of action they carry out."""
+def no_manifest(action: Action) -> str | None:
+    """No dataset has one."""
+    return None
+
+
+def all_handlers(*, manifest_of: ManifestOf = no_manifest) -> dict[str, Handler]:
+    """Handlers by the kinds of action they carry out.
+
+    ``manifest_of`` gives the URI of the manifest of the dataset that an action's object is in.
+    """
     from greendata.execute.handlers.labels import HoldHandler, TagHandler
+    from greendata.execute.handlers.relocate import RelocateHandler
     from greendata.execute.handlers.removal import RemovalHandler
+    from greendata.execute.handlers.restore import RestoreHandler
     from greendata.execute.handlers.tier import TierHandler
     from greendata.execute.handlers.uploads import UploadsHandler
 
     made: tuple[Handler, ...] = (
-        TagHandler(), HoldHandler(), TierHandler(), RemovalHandler(), UploadsHandler(),
+        TagHandler(), HoldHandler(), RestoreHandler(), TierHandler(), RelocateHandler(manifest_of),
+        RemovalHandler(), UploadsHandler(),
     )  # fmt: skip
     return {kind: handler for handler in made for kind in handler.kinds}

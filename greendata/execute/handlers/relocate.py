@@ -1,0 +1,225 @@
+"""``relocate``: objects copied to another bucket, region or cloud, and moved when readers have.
+
+``replicate`` is done when the copy was read back. ``move`` then waits ``KEPT_DAYS``, in which
+readers go over; the source is retired in favour of the copy only after that, when the copy was read
+once more. A dataset with a manifest is copied as a whole before its manifest is switched, by one
+conditional write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from greendata.errors import GreendataError, ObjectNotFoundError, StoreUnreachableError
+from greendata.execute.handlers.base import CannotUndo, Context, Handler, outcome_of
+from greendata.execute.pins import pin, refuse_pinned, unpin
+from greendata.execute.records import Action, Outcome, Status, skipped
+from greendata.execute.retiring import find_retired, retire
+from greendata.execute.returning import RETURN, return_action, take_back
+from greendata.execute.together import Made, ManifestOf, make_together
+from greendata.execute.verified import (
+    Copy,
+    copy_from,
+    current_details,
+    found_at,
+    is_local,
+    is_unreadable,
+    make_copy,
+    properties_of,
+)
+from greendata.plan.actions import KEPT_DAYS, TARGET_CLASS
+from greendata.stores.transfer import sha256_of
+
+if TYPE_CHECKING:
+    from greendata.stores.records import ObjectDetails, Properties
+
+MOVE = "move"
+
+
+class RelocateHandler(Handler):
+    """``manifest_of`` is asked of moves only: a replica is not what readers are told of."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"relocate"})
+
+    def __init__(self, manifest_of: ManifestOf) -> None:
+        self._manifest_of = manifest_of
+
+    def prepare(self, action: Action, context: Context) -> Mapping[str, Any]:
+        manifest = self._manifest_of(action) if action.to["mode"] == MOVE else None
+        return {} if manifest is None else {"manifest": manifest}
+
+    def act(
+        self, action: Action, before: Mapping[str, Any], context: Context, *, is_resumed: bool
+    ) -> Outcome:
+        if action.to["mode"] == RETURN or before.get("manifest"):
+            return self.act_together([action], [before], context, is_resumed=is_resumed)[0]
+        made = _copied(action, context, is_resumed=is_resumed)
+        return made if isinstance(made, Outcome) else _outcome(action, made, context, None)
+
+    def act_together(
+        self,
+        actions: Sequence[Action],
+        before: Sequence[Mapping[str, Any]],
+        context: Context,
+        *,
+        is_resumed: bool,
+    ) -> list[Outcome]:
+        if actions[0].to["mode"] == RETURN:
+            return take_back(actions, context)
+        manifest = before[0].get("manifest")
+        if manifest is None:
+            words = f"{actions[0].uri}: greendata.yaml names no manifest of its dataset any more."
+            return [skipped("unsupported", words)] * len(actions)
+
+        def make(action: Action) -> Made | Outcome:
+            found = _copied(action, context, is_resumed=is_resumed)
+            return found if isinstance(found, Outcome) else Made(copy=found)
+
+        found = make_together(
+            actions,
+            manifest,
+            context,
+            check=lambda action: _checked(action, context),
+            make=make,
+            target_of=lambda action: str(action.to["uri"]),
+        )
+        return [
+            self._going_on(action, entry.copy, manifest, context)
+            if isinstance(entry, Made)
+            else entry
+            for action, entry in zip(actions, found, strict=True)
+        ]
+
+    def settle(
+        self, action: Action, before: Mapping[str, Any], pending: Outcome, context: Context
+    ) -> Outcome:
+        if pending.due_at is not None and context.now() < pending.due_at:
+            return pending
+        copy = _still_there(copy_from(pending.after), context)
+        if copy is None:
+            words = f"{pending.after['uri']}: the copy is not there as it was made; nothing moves."
+            return replace(skipped("no-survivor", words), after=pending.after)
+        found = _retired(action, copy, context)
+        return replace(found, after={**pending.after, **found.after})
+
+    def inverse(
+        self, action: Action, before: Mapping[str, Any], outcome: Outcome
+    ) -> Action | CannotUndo:
+        return return_action(action, outcome, sha256=outcome.after.get("sha256", ""))
+
+    def _going_on(self, action: Action, copy: Copy, manifest: str, context: Context) -> Outcome:
+        """Of a group: it waits, or, where the copy is old enough, goes on at once."""
+        found = _outcome(action, copy, context, manifest)
+        kept = timedelta(days=KEPT_DAYS)
+        if copy.made_at is None or copy.made_at + kept > context.now():
+            return found
+        try:
+            return self.settle(action, {}, replace(found, due_at=copy.made_at + kept), context)
+        except GreendataError as error:
+            return outcome_of(error)
+
+
+def _checked(action: Action, context: Context) -> tuple[ObjectDetails, Properties] | Outcome:
+    """Whether the object may be copied to where it is to go; nothing is written."""
+    found = current_details(action, context)
+    if isinstance(found, Outcome):
+        return found
+    pinned = refuse_pinned(action, context) if action.to["mode"] == MOVE else None
+    if pinned is not None:
+        return pinned
+    properties = _properties(action, found, context)
+    return properties if isinstance(properties, Outcome) else (found, properties)
+
+
+def _properties(action: Action, details: ObjectDetails, context: Context) -> Properties | Outcome:
+    """What goes with the copy; where it cannot, why not."""
+    target = action.to.get("uri")
+    if not target or target == action.uri:
+        return skipped("unsupported", f"{action.uri}: the plan names no other place for it.")
+    found = properties_of(details, context.store)
+    scheme = target.partition("://")[0]
+    if scheme != action.uri.partition("://")[0]:
+        tier = str(action.source.get("tier"))
+        found = replace(found, storage_class=TARGET_CLASS.get((scheme, tier)))
+    if is_local(target) and (found.metadata or found.tags or found.content_encoding):
+        return skipped("unsupported", f"{target}: files keep no metadata, tags or encoding.")
+    unfit = [name for name in found.metadata if scheme == "az" and not name.isidentifier()]
+    if unfit:
+        return skipped("unsupported", f"{target}: Azure takes no metadata named {unfit[0]!r}.")
+    return found
+
+
+def _copied(action: Action, context: Context, *, is_resumed: bool) -> Copy | Outcome:
+    found = _checked(action, context)
+    if isinstance(found, Outcome):
+        return found
+    details, properties = found
+    return make_copy(
+        details,
+        str(action.to["uri"]),
+        properties,
+        context,
+        step=context.step_id(action),
+        is_resumed=is_resumed,
+    )
+
+
+def _outcome(action: Action, made: Copy, context: Context, manifest: str | None) -> Outcome:
+    """What came of a verified copy: done, or waiting until readers use it."""
+    is_move = action.to["mode"] == MOVE
+    due_at = context.now() + timedelta(days=KEPT_DAYS) if is_move else None
+    more = {"step": context.step_id(action)}
+    return Outcome(
+        status=Status.PENDING if is_move else Status.DONE,
+        reason="waiting" if is_move else "",
+        detail=f"{action.uri}: goes to quarantine on {due_at:%Y-%m-%d}." if due_at else "",
+        after=made.as_dict() | more | ({"manifest": manifest} if manifest else {}),
+        due_at=due_at,
+        moved_bytes=made.moved_bytes,
+    )
+
+
+def _still_there(made: Copy, context: Context) -> Copy | None:
+    """The copy as it is now, if it still has the bytes that were copied."""
+    there = found_at(context.store, made.uri)
+    if there is None or there.item.size_bytes != made.size_bytes:
+        return None
+    item = there.item
+    if is_unreadable(item.storage_class):
+        return made if item.etag == made.etag else None
+    if sha256_of(context.store, item) != made.sha256:
+        return None
+    return replace(made, etag=item.etag, version_id=item.version_id, moved_bytes=item.size_bytes)
+
+
+def _retired(action: Action, copy: Copy, context: Context) -> Outcome:
+    """The source into quarantine in favour of the copy, which was just read and is pinned first."""
+    survivor = copy.as_survivor()
+    try:
+        found = current_details(action, context)
+    except ObjectNotFoundError as error:
+        left = find_retired(action, context, grace_days=KEPT_DAYS, survivor=survivor)
+        if left is None:
+            return skipped("gone", error.message)
+        pin(survivor, action, context)
+        return Outcome(status=Status.DONE, after={"quarantine": left.as_dict()})
+    if isinstance(found, Outcome):
+        return found
+    pin(survivor, action, context)
+    pinned = refuse_pinned(action, context)
+    if pinned is not None:
+        unpin(survivor, action, context)
+        return pinned
+    try:
+        left = retire(action, found.item, context, grace_days=KEPT_DAYS, survivor=survivor)
+    except StoreUnreachableError:
+        raise  # it may have been done: the pin stays until that is known
+    except GreendataError:
+        unpin(survivor, action, context)
+        raise
+    return Outcome(
+        status=Status.DONE, after={"quarantine": left.as_dict()}, moved_bytes=copy.moved_bytes
+    )

@@ -1,0 +1,379 @@
+"""Copies that are created only where nothing is, carry what is beside the content, and are proved.
+
+Whatever this program writes carries the id of its step in its metadata, so that a step that is
+tried again knows its own work. Local files have no metadata: there equal bytes, at a name that was
+free before, are the same work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from greendata.errors import (
+    GreendataError,
+    IntegrityError,
+    ObjectChangedError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    UnsupportedError,
+)
+from greendata.execute.handlers.base import planned_details
+from greendata.execute.records import Action, Outcome, Survivor, skipped
+from greendata.stores.local import SCHEME as LOCAL
+from greendata.stores.records import IF_ABSENT, Condition, Properties, Written
+from greendata.stores.transfer import PART_BYTES, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from greendata.execute.handlers.base import Context
+    from greendata.model import StoredObject
+    from greendata.stores.base import Store
+    from greendata.stores.records import ObjectDetails, UploadPart
+
+STEP_KEY = "greendatastep"
+"""Metadata of what a step wrote; a name that S3 and Azure both take."""
+
+STAGING = "staging"
+"""Folder, below ``.greendata/``, of what has no name of its own yet."""
+
+MOST_PARTS = 10_000
+"""Of a multipart upload to S3; Azure takes 50 000 blocks."""
+
+_UNREADABLE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE", "Archive", "ARCHIVE"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A stored object that was read back; ``made_at`` is by the clock of its store."""
+
+    uri: str
+    store_id: str
+    etag: str
+    size_bytes: int
+    sha256: str
+    version_id: str | None = None
+    made_at: datetime | None = None
+    moved_bytes: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the journal."""
+        return {
+            "uri": self.uri,
+            "store_id": self.store_id,
+            "etag": self.etag,
+            "version_id": self.version_id,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+        }
+
+    def as_survivor(self) -> Survivor:
+        """As what stands for others."""
+        return Survivor(
+            uri=self.uri,
+            store_id=self.store_id,
+            etag=self.etag,
+            version_id=self.version_id,
+            basis=f"sha256:{self.sha256}",
+        )
+
+
+def copy_from(document: Mapping[str, Any]) -> Copy:
+    """What the journal has."""
+    names = ("uri", "store_id", "etag", "version_id", "size_bytes", "sha256")
+    return Copy(**{name: document[name] for name in names})
+
+
+def current_details(action: Action, context: Context) -> ObjectDetails | Outcome:
+    """The planned object, if it is the current version and may be read and changed."""
+    found = planned_details(replace(action, version_id=None), context, is_read=True)
+    if isinstance(found, Outcome) or action.version_id in (None, found.item.version_id):
+        return found
+    return skipped("changed", f"{action.uri}: a newer version has its name.")
+
+
+def found_at(store: Store, uri: str) -> ObjectDetails | None:
+    """What is there now, if anything is."""
+    try:
+        return store.details(uri)
+    except ObjectNotFoundError:
+        return None
+
+
+def is_local(uri: str) -> bool:
+    """Whether it is a file of this machine."""
+    return uri.startswith(LOCAL)
+
+
+def is_of_step(found: ObjectDetails, step: str) -> bool:
+    """Whether the step wrote it; of local files nothing tells."""
+    return found.metadata.get(STEP_KEY) == step
+
+
+def properties_of(details: ObjectDetails, store: Store) -> Properties:
+    """What is beside the content, tags too."""
+    item = details.item
+    try:
+        tags = store.tags(item.uri)
+    except UnsupportedError:
+        tags = {}
+    return Properties(
+        content_type=details.content_type,
+        content_encoding=details.content_encoding,
+        metadata=dict(details.metadata),
+        tags=tags,
+        storage_class=item.storage_class,
+    )
+
+
+def marked(properties: Properties, step: str) -> Properties:
+    """The same, and whose work it is."""
+    return replace(properties, metadata={**properties.metadata, STEP_KEY: step})
+
+
+def is_unreadable(storage_class: str | None) -> bool:
+    """Whether what is written in this class cannot be read back."""
+    return storage_class in _UNREADABLE_CLASSES
+
+
+def send(
+    store: Store,
+    item: StoredObject,
+    target: str,
+    *,
+    condition: Condition = IF_ABSENT,
+    properties: Properties,
+) -> tuple[Written, str]:
+    """Copy through this machine, a part at a time; what was written, and SHA-256 of what was read.
+
+    Raises:
+        PreconditionFailedError: the source is another one by now, or ``condition`` does not hold.
+        IntegrityError: the source is shorter than it was.
+    """
+    total = hashlib.sha256()
+    if item.size_bytes <= PART_BYTES:
+        content = _part(store, item, 0, item.size_bytes)
+        total.update(content)
+        written = store.put(target, content, condition=condition, properties=properties)
+        return written, total.hexdigest()
+    pending = store.start_upload(target, properties)
+    try:
+        step = max(PART_BYTES, -(-item.size_bytes // MOST_PARTS))
+        parts: list[UploadPart] = []
+        for start in range(0, item.size_bytes, step):
+            content = _part(store, item, start, min(step, item.size_bytes - start))
+            total.update(content)
+            parts.append(store.put_part(pending, len(parts) + 1, content))
+        return store.complete_upload(pending, parts, condition=condition), total.hexdigest()
+    except GreendataError:
+        store.abort_upload(target, pending.upload_id)
+        raise
+
+
+def _part(store: Store, item: StoredObject, start: int, size_bytes: int) -> bytes:
+    content = store.read(item.uri, start=start, size_bytes=size_bytes, etag=item.etag)
+    if len(content) != size_bytes:
+        raise IntegrityError(f"{item.uri}: ends before its {item.size_bytes} bytes.")
+    return content
+
+
+def staging_uri(context: Context, near: str, step: str) -> str:
+    """Where a step keeps what has no name yet, in the root of ``near``."""
+    return context.own_uri(near, STAGING, step, "0")
+
+
+def sweep_uploads(store: Store, uri: str) -> None:
+    """Throw away what an earlier attempt of the step left half sent at exactly this URI."""
+    for pending in list(store.uploads(uri)):
+        if pending.uri == uri:
+            store.abort_upload(uri, pending.upload_id)
+
+
+def drop_staged(store: Store, uri: str) -> None:
+    """Remove what was staged, without a trace where versions are kept."""
+    found = found_at(store, uri)
+    if found is not None:
+        store.delete(uri, version_id=found.item.version_id)
+
+
+def publish(
+    staged: StoredObject,
+    target: str,
+    context: Context,
+    *,
+    condition: Condition = IF_ABSENT,
+    properties: Properties,
+) -> tuple[Written, int]:
+    """Give what was staged and read back its name; one conditional write, and bytes moved for it.
+
+    Raises:
+        PreconditionFailedError: of ``condition``; nothing was written.
+    """
+    store = context.store
+    if context.way_of(target).copies_conditionally:
+        try:
+            written = store.copy(
+                staged.uri,
+                target,
+                source_etag=staged.etag,
+                condition=condition,
+                properties=properties,
+            )
+        except UnsupportedError:
+            pass  # it is in another store
+        else:
+            return written, 0
+    written, _ = send(store, staged, target, condition=condition, properties=properties)
+    return written, 2 * staged.size_bytes
+
+
+def make_copy(
+    details: ObjectDetails,
+    target: str,
+    properties: Properties,
+    context: Context,
+    *,
+    step: str,
+    is_resumed: bool,
+) -> Copy | Outcome:
+    """Copy the object that ``details`` tells of, unless the step did before; both sides are read.
+
+    The copy has ``properties`` and the mark of the step. Where its class cannot be read, it is
+    verified before it gets its name.
+
+    Raises:
+        PreconditionFailedError: the source is another one by now.
+        IntegrityError: what was stored is not what was read; it was removed.
+    """
+    store, item = context.store, details.item
+    there = found_at(store, target)
+    if there is not None and not _may_be_ours(there, details, step, is_resumed=is_resumed):
+        return _taken(target)
+    digest, moved, is_new = None, 0, there is None
+    if there is None:
+        wanted = marked(properties, step)
+        digest, moved = _write(details, target, wanted, context, step, is_resumed=is_resumed)
+        there = store.details(target)
+    try:
+        if digest is None:
+            digest, moved = sha256_of(store, item), moved + item.size_bytes
+    except (ObjectChangedError, ObjectNotFoundError):
+        if is_new or is_of_step(there, step):
+            withdraw(there, context)  # it may hold either
+        raise
+    is_same = there.item.size_bytes == item.size_bytes
+    if is_same and not is_unreadable(there.item.storage_class):  # else it was read when staged
+        is_same, moved = sha256_of(store, there.item) == digest, moved + item.size_bytes
+    if not is_same:
+        if not (is_new or is_of_step(there, step)):
+            return _taken(target)
+        withdraw(there, context)
+        raise IntegrityError(f"{target}: what was stored is not what was read of {item.uri}.")
+    if is_resumed:
+        drop_staged(store, staging_uri(context, target, step))
+    return Copy(
+        uri=target,
+        store_id=there.item.store_id,
+        etag=there.item.etag,
+        version_id=there.item.version_id,
+        size_bytes=item.size_bytes,
+        sha256=digest,
+        made_at=there.item.modified_at,
+        moved_bytes=moved,
+    )
+
+
+def withdraw(there: ObjectDetails, context: Context) -> bool:
+    """Remove an object that this step wrote and nobody was told of; whether that was possible."""
+    item = there.item
+    way = context.way_of(item.uri)
+    if item.version_id is not None:
+        context.store.delete(item.uri, version_id=item.version_id)
+    elif way.deletes_conditionally:
+        context.store.delete(item.uri, etag=item.etag)
+    elif way.is_exclusive:
+        context.store.delete(item.uri)
+    else:
+        return False
+    return True
+
+
+def _taken(target: str) -> Outcome:
+    return skipped("conflict", f"{target}: an object of somebody else has this name.")
+
+
+def _may_be_ours(
+    there: ObjectDetails, source: ObjectDetails, step: str, *, is_resumed: bool
+) -> bool:
+    if is_local(there.item.uri):
+        return is_resumed and there.item.size_bytes == source.item.size_bytes
+    return is_of_step(there, step)
+
+
+def _write(
+    details: ObjectDetails,
+    target: str,
+    properties: Properties,
+    context: Context,
+    step: str,
+    *,
+    is_resumed: bool,
+) -> tuple[str | None, int]:
+    """Make the copy; SHA-256 of the source if it was read for that, and bytes moved."""
+    store, item = context.store, details.item
+    is_sealed = is_unreadable(properties.storage_class)
+    try:
+        if not is_sealed and context.way_of(target).copies_conditionally:
+            try:
+                store.copy(
+                    item.uri,
+                    target,
+                    source_etag=item.etag,
+                    condition=IF_ABSENT,
+                    properties=properties,
+                )
+            except UnsupportedError:
+                pass  # it is in another store
+            else:
+                return None, 0
+        if item.size_bytes <= PART_BYTES and not is_sealed:
+            _, digest = send(store, item, target, properties=properties)
+            return digest, 2 * item.size_bytes
+        return _write_staged(details, target, properties, context, step, is_resumed=is_resumed)
+    except PreconditionFailedError:
+        # an answer may have been lost: what is there now tells
+        there = found_at(store, target)
+        if there is None or not _may_be_ours(there, details, step, is_resumed=True):
+            raise
+        return None, 0
+
+
+def _write_staged(
+    details: ObjectDetails,
+    target: str,
+    properties: Properties,
+    context: Context,
+    step: str,
+    *,
+    is_resumed: bool,
+) -> tuple[str, int]:
+    """By way of a key of our own, so that nothing half sent is ever left beside other objects."""
+    store, item = context.store, details.item
+    uri = staging_uri(context, target, step)
+    if is_resumed:
+        sweep_uploads(store, uri)
+        if not context.way_of(target).copies_conditionally:
+            sweep_uploads(store, target)
+        drop_staged(store, uri)
+    beside = replace(properties, storage_class=None)
+    _, digest = send(store, item, uri, properties=beside)
+    staged = store.details(uri).item
+    if sha256_of(store, staged) != digest:
+        drop_staged(store, uri)
+        raise IntegrityError(f"{uri}: what was stored is not what was read of {item.uri}.")
+    _, moved = publish(staged, target, context, properties=properties)
+    drop_staged(store, uri)
+    return digest, 3 * item.size_bytes + moved
