@@ -29,6 +29,7 @@ REASONS = {
     "denied": "the store refuses it to these credentials",
     "pinned": "another run removed copies in favour of it",
     "no-survivor": "the copy that was to stay is not there as it was planned",
+    "no-saving": "written again it would not be smaller by enough",
     "snapshots": "the blob has snapshots, which belong to somebody",
     "unsupported": "the store cannot do it",
     "damaged": "what was stored is not what was read; nothing was switched",

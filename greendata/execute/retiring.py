@@ -101,7 +101,7 @@ def find_retired(
             held_etag=action.etag,
             marker_version_id=marker,
         )
-    for uri in _held_places(action, context):
+    for uri in held_places(action, context):
         with suppress(ObjectNotFoundError):
             held = context.store.head(uri)
             return record.of("moved", held_uri=held.uri, held_etag=held.etag)
@@ -186,7 +186,7 @@ def _hidden_version(action: Action, context: Context) -> tuple[str, str] | None:
     return marker, below.version_id
 
 
-def _held_places(action: Action, context: Context) -> Iterator[str]:
+def held_places(action: Action, context: Context) -> Iterator[str]:
     """Where it may lie: in quarantine of the root; on another file system beside itself."""
     folder, _, name = action.uri.rpartition("/")
     parts = (QUARANTINE, context.run_id, context.step_id(action), name[-_LONGEST_NAME:])
@@ -198,7 +198,7 @@ def _held_places(action: Action, context: Context) -> Iterator[str]:
 
 
 def _move(action: Action, item: StoredObject, context: Context) -> str:
-    *others, last = _held_places(action, context)
+    *others, last = held_places(action, context)
     for uri in others:
         with suppress(UnsupportedError):
             context.store.move(action.uri, uri, etag=item.etag)
@@ -209,7 +209,7 @@ def _move(action: Action, item: StoredObject, context: Context) -> str:
 
 def _copy_aside(action: Action, item: StoredObject, context: Context) -> StoredObject:
     """The verified copy in quarantine, made now or by an earlier try."""
-    (uri,) = _held_places(action, context)
+    (uri,) = held_places(action, context)
     with suppress(PreconditionFailedError):
         copy_object(item, uri, context)
     try:

@@ -14,7 +14,7 @@ from greendata.errors import GreendataError, ObjectChangedError, ObjectNotFoundE
 from greendata.execute.dataset_manifest import read_dataset_manifest, switch
 from greendata.execute.handlers.base import outcome_of
 from greendata.execute.records import Action, Outcome, Status, skipped
-from greendata.execute.verified import Copy, found_at, is_of_step, withdraw
+from greendata.execute.verified import Copy, copy_of, found_at, is_of_step, withdraw
 
 if TYPE_CHECKING:
     from greendata.execute.handlers.base import Context
@@ -69,6 +69,10 @@ def make_together(
     if _is_well(found):
         found = [_guarded(make, action) for action in actions]
     made = [entry for entry in found if isinstance(entry, Made)]
+    if len(made) == len(actions):  # it took a while
+        checked = [_guarded(check, action) for action in actions]
+        found = found if _is_well(checked) else checked
+        made = made if _is_well(checked) else []
     if len(made) == len(actions):
         changes = {action.uri: new.entry for action, new in zip(actions, made, strict=True)}
         try:
@@ -120,19 +124,10 @@ def _switched_before(
         there = found_at(context.store, target) if target in named else None
         if there is None or action.uri in named or "sha256" not in named[target]:
             return None
-        item, entry = there.item, named[target]
-        copy = Copy(
-            uri=target,
-            store_id=item.store_id,
-            etag=item.etag,
-            version_id=item.version_id,
-            size_bytes=item.size_bytes,
-            sha256=entry["sha256"],
-            made_at=item.modified_at,
-        )
+        entry = named[target]
         known = ("uri", "etag", "bytes", "sha256")
         more = {name: value for name, value in entry.items() if name not in known}
-        found.append(Made(copy=copy, more=more))
+        found.append(Made(copy=copy_of(there.item, entry["sha256"]), more=more))
     return found
 
 

@@ -8,6 +8,7 @@ free before, are the same work.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,12 @@ from greendata.execute.handlers.base import planned_details
 from greendata.execute.records import Action, Outcome, Survivor, skipped
 from greendata.stores.local import SCHEME as LOCAL
 from greendata.stores.records import IF_ABSENT, Condition, Properties, Written
-from greendata.stores.transfer import PART_BYTES, sha256_of
+from greendata.stores.transfer import PART_BYTES, sha256_of, sha256_of_file, upload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from greendata.execute.handlers.base import Context
     from greendata.model import StoredObject
@@ -87,6 +89,19 @@ def copy_from(document: Mapping[str, Any]) -> Copy:
     return Copy(**{name: document[name] for name in names})
 
 
+def copy_of(item: StoredObject, sha256: str) -> Copy:
+    """A stored object that was read, as a record."""
+    return Copy(
+        uri=item.uri,
+        store_id=item.store_id,
+        etag=item.etag,
+        version_id=item.version_id,
+        size_bytes=item.size_bytes,
+        sha256=sha256,
+        made_at=item.modified_at,
+    )
+
+
 def current_details(action: Action, context: Context) -> ObjectDetails | Outcome:
     """The planned object, if it is the current version and may be read and changed."""
     found = planned_details(replace(action, version_id=None), context, is_read=True)
@@ -117,7 +132,7 @@ def properties_of(details: ObjectDetails, store: Store) -> Properties:
     """What is beside the content, tags too."""
     item = details.item
     try:
-        tags = store.tags(item.uri)
+        tags = store.tags(item.uri, version_id=item.version_id)
     except UnsupportedError:
         tags = {}
     return Properties(
@@ -174,7 +189,13 @@ def send(
 
 
 def _part(store: Store, item: StoredObject, start: int, size_bytes: int) -> bytes:
-    content = store.read(item.uri, start=start, size_bytes=size_bytes, etag=item.etag)
+    content = store.read(
+        item.uri,
+        start=start,
+        size_bytes=size_bytes,
+        etag=item.etag,
+        version_id=item.version_id,
+    )
     if len(content) != size_bytes:
         raise IntegrityError(f"{item.uri}: ends before its {item.size_bytes} bytes.")
     return content
@@ -183,6 +204,28 @@ def _part(store: Store, item: StoredObject, start: int, size_bytes: int) -> byte
 def staging_uri(context: Context, near: str, step: str) -> str:
     """Where a step keeps what has no name yet, in the root of ``near``."""
     return context.own_uri(near, STAGING, step, "0")
+
+
+def stage(path: Path, near: str, context: Context, step: str) -> tuple[StoredObject, str]:
+    """Store a local file where nobody looks for it, and read it back; its SHA-256.
+
+    Raises:
+        IntegrityError: what was stored is not the file; it was removed.
+    """
+    store = context.store
+    uri = staging_uri(context, near, step)
+    digest = sha256_of_file(path)
+    sweep_uploads(store, uri)
+    there = found_at(store, uri)
+    if there is not None:  # of a try that was killed, whole or not
+        drop_staged(store, uri)
+    with suppress(PreconditionFailedError):  # an answer was lost
+        upload(store, path, uri, condition=IF_ABSENT)
+    staged = store.details(uri).item
+    if staged.size_bytes != path.stat().st_size or sha256_of(store, staged) != digest:
+        drop_staged(store, uri)
+        raise IntegrityError(f"{uri}: what was stored is not what was written.")
+    return staged, digest
 
 
 def sweep_uploads(store: Store, uri: str) -> None:
@@ -219,6 +262,7 @@ def publish(
                 staged.uri,
                 target,
                 source_etag=staged.etag,
+                source_version_id=staged.version_id,
                 condition=condition,
                 properties=properties,
             )
@@ -274,16 +318,7 @@ def make_copy(
         raise IntegrityError(f"{target}: what was stored is not what was read of {item.uri}.")
     if is_resumed:
         drop_staged(store, staging_uri(context, target, step))
-    return Copy(
-        uri=target,
-        store_id=there.item.store_id,
-        etag=there.item.etag,
-        version_id=there.item.version_id,
-        size_bytes=item.size_bytes,
-        sha256=digest,
-        made_at=there.item.modified_at,
-        moved_bytes=moved,
-    )
+    return replace(copy_of(there.item, digest), moved_bytes=moved)
 
 
 def withdraw(there: ObjectDetails, context: Context) -> bool:

@@ -28,7 +28,7 @@ from greendata.recompress.publishing import (
 from greendata.recompress.refusals import RefusalReason, RefusedSourceError
 from greendata.recompress.rendering import restore_lines
 from greendata.recompress.rolling import LocalFile, RollingWriter, disk_errors
-from greendata.recompress.sources import Grade
+from greendata.recompress.sources import SOURCE_KEY, WRITER_KEY, Grade
 from greendata.shards.base import translated_errors
 from greendata.stores.local import path_to_uri
 
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 
 OnBatch = Callable[[int, pa.RecordBatch], None]
 """Called with the number of the first row."""
-
-WRITER_KEY = b"greendata:writer"
-SOURCE_KEY = b"greendata:source"
 
 
 class Watch:

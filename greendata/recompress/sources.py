@@ -26,6 +26,12 @@ OWN_PREFIX = "_gd_"
 DIALECT_KEY = b"greendata:dialect"
 """Schema metadata: a JSON document that says how the rows stood in their source."""
 
+WRITER_KEY = b"greendata:writer"
+"""Schema metadata of a file that was written: with what, as a JSON document."""
+
+SOURCE_KEY = b"greendata:source"
+"""Schema metadata of a file of one source: its ``uri``, ``sha256`` and ``rows``, as JSON."""
+
 
 class Grade(StrEnum):
     """``logical`` keeps the values of all rows, ``exact`` also the bytes they were written with."""

@@ -18,6 +18,7 @@ from greendata.errors import (
 from greendata.model import StoredObject
 from greendata.stores.records import (
     ALWAYS,
+    IF_ABSENT,
     NOTHING_BESIDE,
     Capabilities,
     Condition,
@@ -221,6 +222,20 @@ class Store(ABC):
             UnsupportedError: the store cannot rename, or not from here to there.
         """
         raise self._unsupported("rename", source)
+
+    def link(
+        self, source: str, target: str, *, etag: str, condition: Condition = IF_ABSENT
+    ) -> Written:
+        """Give an object a second name, with the same ETag, times and owner.
+
+        Both names are one object until one of them is replaced.
+
+        Raises:
+            PreconditionFailedError: its ETag is not ``etag``, or of ``condition``.
+            ObjectNotFoundError: of the source.
+            UnsupportedError: the store cannot, or not from here to there.
+        """
+        raise self._unsupported("give two names to", source)
 
     def set_tier(
         self,

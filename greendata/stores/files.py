@@ -51,10 +51,20 @@ def publish(path: Path, pieces: Iterable[bytes], condition: Condition, etag_of: 
             stream.flush()
             os.fsync(stream.fileno())
             with _locked(path):
+                if condition.etag is not None:
+                    _keep_owner(path, aside)
                 _give_name(aside, path, condition, etag_of)
         _sync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _keep_owner(path: Path, aside: Path) -> None:
+    """What replaces a file belongs to whom the file did, and is as readable."""
+    with suppress(OSError):
+        status = path.stat()
+        aside.chmod(status.st_mode & 0o7777)
+        os.chown(aside, status.st_uid, status.st_gid)
 
 
 def _give_name(aside: Path, path: Path, condition: Condition, etag_of: EtagOf) -> None:
@@ -183,6 +193,28 @@ def give_back(path: Path, target: Path, etag: str | None, etag_of: EtagOf) -> No
     _sync_folder(path.parent)
 
 
+def link(path: Path, target: Path, etag: str, condition: Condition, etag_of: EtagOf) -> None:
+    """Give a file a second name, where none is or in place of the file that ``condition`` names.
+
+    Raises:
+        PreconditionFailedError: it is another file, or of ``condition``.
+        UnsupportedError: ``target`` is on another file system.
+        OSError.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = _own_folder(target) / f"{uuid.uuid4().hex}.partial"
+    try:
+        with _across(path, target):
+            os.link(path, aside)
+        if etag_of(aside) != etag:
+            raise PreconditionFailedError(f"{path}: is not the file that was expected.")
+        with _locked(target):
+            _give_name(aside, target, condition, etag_of)
+        _sync_folder(target.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def _rename(path: Path, target: Path) -> None:
     with _across(path, target):
         path.rename(target)
@@ -260,8 +292,9 @@ def _upload_folder(path: Path, upload_id: str) -> Path:
 
 def _own_folder(path: Path) -> Path:
     """A folder on the same file system that no listing shows."""
-    is_inside = OWN_FOLDER in path.parent.parts
-    folder = path.parent if is_inside else path.parent / OWN_FOLDER
+    parts = path.parent.parts
+    is_inside = OWN_FOLDER in parts
+    folder = Path(*parts[: parts.index(OWN_FOLDER) + 1]) if is_inside else path.parent / OWN_FOLDER
     folder.mkdir(exist_ok=True)
     return folder
 

@@ -26,6 +26,7 @@ from greendata.stores import files
 from greendata.stores.base import OWN_FOLDERS, Report, Store, store_error
 from greendata.stores.records import (
     ALWAYS,
+    IF_ABSENT,
     NOTHING_BESIDE,
     Capabilities,
     Condition,
@@ -235,6 +236,14 @@ class LocalStore(Store):
         change = files.give_back if _is_own(origin) else files.take_aside
         with _translated(source):
             change(Path(origin), goal, etag, _etag_of)
+        return self._written(target)
+
+    def link(
+        self, source: str, target: str, *, etag: str, condition: Condition = IF_ABSENT
+    ) -> Written:
+        origin, goal = Path(uri_to_path(source)), Path(uri_to_path(target))
+        with _translated(source):
+            files.link(origin, goal, etag, condition, _etag_of)
         return self._written(target)
 
     def delete(

@@ -16,6 +16,7 @@ from greendata.stores.local import SCHEME, LocalStore
 from greendata.stores.local import normalise_uri as normalise_path
 from greendata.stores.records import (
     ALWAYS,
+    IF_ABSENT,
     NOTHING_BESIDE,
     Condition,
     ContainerRules,
@@ -219,6 +220,11 @@ class Stores(Store):
         if store is not self.store_of(target):
             raise UnsupportedError(f"{source}: no store renames it to {target}.")
         return store.move(source, target, etag=etag)
+
+    def link(
+        self, source: str, target: str, *, etag: str, condition: Condition = IF_ABSENT
+    ) -> Written:
+        return self.store_of(source).link(source, target, etag=etag, condition=condition)
 
     def set_tier(
         self,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from greendata.execute.handlers.base import Handler
+    from greendata.execute.handlers.recompress import Rewrite
     from greendata.execute.records import Action
     from greendata.execute.together import ManifestOf
 
@@ -15,10 +16,13 @@ def no_manifest(action: Action) -> str | None:
     return None
 
 
-def all_handlers(*, manifest_of: ManifestOf = no_manifest) -> dict[str, Handler]:
+def all_handlers(
+    *, manifest_of: ManifestOf = no_manifest, rewrite: Rewrite | None = None
+) -> dict[str, Handler]:
     """Handlers by the kinds of action they carry out.
 
-    ``manifest_of`` gives the URI of the manifest of the dataset that an action's object is in.
+    ``manifest_of`` gives the URI of the manifest of the dataset that an action's object is in;
+    ``rewrite`` is what recompressing writes with: without it nothing is recompressed.
     """
     from greendata.execute.handlers.labels import HoldHandler, TagHandler
     from greendata.execute.handlers.relocate import RelocateHandler
@@ -31,4 +35,8 @@ def all_handlers(*, manifest_of: ManifestOf = no_manifest) -> dict[str, Handler]
         TagHandler(), HoldHandler(), RestoreHandler(), TierHandler(), RelocateHandler(manifest_of),
         RemovalHandler(), UploadsHandler(),
     )  # fmt: skip
+    if rewrite is not None:
+        from greendata.execute.handlers.recompress import RecompressHandler
+
+        made = (*made, RecompressHandler(rewrite, manifest_of))
     return {kind: handler for handler in made for kind in handler.kinds}

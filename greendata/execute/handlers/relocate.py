@@ -13,12 +13,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from greendata.errors import GreendataError, ObjectNotFoundError, StoreUnreachableError
+from greendata.errors import GreendataError
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, outcome_of
-from greendata.execute.pins import pin, refuse_pinned, unpin
+from greendata.execute.pins import refuse_pinned
 from greendata.execute.records import Action, Outcome, Status, skipped
-from greendata.execute.retiring import find_retired, retire
 from greendata.execute.returning import RETURN, return_action, take_back
+from greendata.execute.superseding import supersede
 from greendata.execute.together import Made, ManifestOf, make_together
 from greendata.execute.verified import (
     Copy,
@@ -102,8 +102,8 @@ class RelocateHandler(Handler):
         if copy is None:
             words = f"{pending.after['uri']}: the copy is not there as it was made; nothing moves."
             return replace(skipped("no-survivor", words), after=pending.after)
-        found = _retired(action, copy, context)
-        return replace(found, after={**pending.after, **found.after})
+        found = supersede(action, copy, context)
+        return replace(found, after={**pending.after, **found.after}, moved_bytes=copy.moved_bytes)
 
     def inverse(
         self, action: Action, before: Mapping[str, Any], outcome: Outcome
@@ -193,33 +193,3 @@ def _still_there(made: Copy, context: Context) -> Copy | None:
     if sha256_of(context.store, item) != made.sha256:
         return None
     return replace(made, etag=item.etag, version_id=item.version_id, moved_bytes=item.size_bytes)
-
-
-def _retired(action: Action, copy: Copy, context: Context) -> Outcome:
-    """The source into quarantine in favour of the copy, which was just read and is pinned first."""
-    survivor = copy.as_survivor()
-    try:
-        found = current_details(action, context)
-    except ObjectNotFoundError as error:
-        left = find_retired(action, context, grace_days=KEPT_DAYS, survivor=survivor)
-        if left is None:
-            return skipped("gone", error.message)
-        pin(survivor, action, context)
-        return Outcome(status=Status.DONE, after={"quarantine": left.as_dict()})
-    if isinstance(found, Outcome):
-        return found
-    pin(survivor, action, context)
-    pinned = refuse_pinned(action, context)
-    if pinned is not None:
-        unpin(survivor, action, context)
-        return pinned
-    try:
-        left = retire(action, found.item, context, grace_days=KEPT_DAYS, survivor=survivor)
-    except StoreUnreachableError:
-        raise  # it may have been done: the pin stays until that is known
-    except GreendataError:
-        unpin(survivor, action, context)
-        raise
-    return Outcome(
-        status=Status.DONE, after={"quarantine": left.as_dict()}, moved_bytes=copy.moved_bytes
-    )

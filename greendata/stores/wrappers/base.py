@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from greendata.stores.base import Report, Store
 from greendata.stores.records import (
     ALWAYS,
+    IF_ABSENT,
     NOTHING_BESIDE,
     Capabilities,
     Condition,
@@ -37,6 +38,7 @@ MUTATIONS = frozenset(
         "sweep",
         "copy",
         "move",
+        "link",
         "set_tier",
         "restore",
         "set_tags",
@@ -212,6 +214,14 @@ class StoreWrapper(Store):
 
     def move(self, source: str, target: str, *, etag: str | None = None) -> Written:
         written: Written = self._simple("move", source, source, target, etag=etag)
+        return written
+
+    def link(
+        self, source: str, target: str, *, etag: str, condition: Condition = IF_ABSENT
+    ) -> Written:
+        written: Written = self._simple(
+            "link", target, source, target, etag=etag, condition=condition
+        )
         return written
 
     def set_tier(
