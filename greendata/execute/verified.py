@@ -206,8 +206,12 @@ def staging_uri(context: Context, near: str, step: str) -> str:
     return context.own_uri(near, STAGING, step, "0")
 
 
-def stage(path: Path, near: str, context: Context, step: str) -> tuple[StoredObject, str]:
+def stage(
+    path: Path, near: str, context: Context, step: str, properties: Properties
+) -> tuple[StoredObject, str]:
     """Store a local file where nobody looks for it, and read it back; its SHA-256.
+
+    It has the content type and all else already, which Azure copies from it, but for its class.
 
     Raises:
         IntegrityError: what was stored is not the file; it was removed.
@@ -220,7 +224,13 @@ def stage(path: Path, near: str, context: Context, step: str) -> tuple[StoredObj
     if there is not None:  # of a try that was killed, whole or not
         drop_staged(store, uri)
     with suppress(PreconditionFailedError):  # an answer was lost
-        upload(store, path, uri, condition=IF_ABSENT)
+        upload(
+            store,
+            path,
+            uri,
+            condition=IF_ABSENT,
+            properties=replace(properties, storage_class=None),
+        )
     staged = store.details(uri).item
     if staged.size_bytes != path.stat().st_size or sha256_of(store, staged) != digest:
         drop_staged(store, uri)

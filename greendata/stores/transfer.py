@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greendata.errors import GreendataError, IntegrityError
-from greendata.stores.records import ALWAYS, Condition
+from greendata.stores.records import ALWAYS, NOTHING_BESIDE, Condition, Properties
 
 if TYPE_CHECKING:
     from greendata.model import StoredObject
@@ -19,7 +19,14 @@ PART_BYTES = 16 << 20
 """Larger files go in parts of this size, and come in ranges of it."""
 
 
-def upload(store: Store, path: Path, uri: str, *, condition: Condition = ALWAYS) -> Written:
+def upload(
+    store: Store,
+    path: Path,
+    uri: str,
+    *,
+    condition: Condition = ALWAYS,
+    properties: Properties = NOTHING_BESIDE,
+) -> Written:
     """Write a local file as an object.
 
     Raises:
@@ -27,8 +34,8 @@ def upload(store: Store, path: Path, uri: str, *, condition: Condition = ALWAYS)
         DeniedError, StoreUnreachableError, UnsupportedError: no parts are left behind.
     """
     if path.stat().st_size <= PART_BYTES:
-        return store.put(uri, path.read_bytes(), condition=condition)
-    pending = store.start_upload(uri)
+        return store.put(uri, path.read_bytes(), condition=condition, properties=properties)
+    pending = store.start_upload(uri, properties)
     try:
         with path.open("rb") as stream:
             parts: list[UploadPart] = []

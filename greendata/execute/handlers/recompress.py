@@ -210,11 +210,11 @@ class RecompressHandler(Handler):
             if is_alone and target == action.uri and not is_parquet:
                 words = f"{action.uri}: is {new.source_format}, which its name does not say."
                 return skipped("unsupported", words)
-            staged, digest = stage(new.path, action.uri, context, step)
+            properties = _new_properties(details, context, is_parquet=is_parquet)
+            staged, digest = stage(new.path, action.uri, context, step, properties)
         try:
             if read_digest(context.store, staged).as_dict() != new.digest.as_dict():
                 raise IntegrityError(f"{action.uri}: the rows that were stored are not its rows.")
-            properties = _new_properties(details, context, is_parquet=is_parquet)
             if is_alone and target == action.uri:
                 return replace_object(
                     action,

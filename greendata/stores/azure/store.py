@@ -280,7 +280,9 @@ class AzureStore(Store):
             if properties.tags:
                 arguments["tags"] = dict(properties.tags)
             if properties.storage_class:
-                arguments["standard_blob_tier"] = properties.storage_class
+                from azure.storage.blob import StandardBlobTier
+
+                arguments["standard_blob_tier"] = StandardBlobTier(properties.storage_class)
         elif tags := self.tags(source, version_id=source_version_id):
             arguments["tags"] = tags
         with translated(source):

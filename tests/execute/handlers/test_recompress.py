@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -16,12 +17,16 @@ from greendata.execute.handlers.recompress import RecompressHandler, new_uri
 from greendata.execute.pins import is_pinned
 from greendata.execute.records import Action, Outcome, Status
 from greendata.jobs.in_place import rewriting
+from greendata.stores.azure import AzureSettings, AzureStore
 from greendata.stores.base import Store
 from greendata.stores.local import LocalStore, path_to_uri
 from greendata.stores.memory import MemoryStore
+from greendata.stores.records import Properties
+from greendata.stores.s3 import S3Store
 from greendata.stores.wrappers import LiarStore
 from greendata.stores.wrappers.base import Call, StoreWrapper
 from tests.execute.handlers.made_places import (
+    FAULTS,
     action_on,
     carry_out,
     content_of,
@@ -30,6 +35,7 @@ from tests.execute.handlers.made_places import (
     own_names,
 )
 from tests.execute.handlers.test_relocate import BESIDE, beside
+from tests.stores.servers import ACCOUNT
 
 A = "mem://a/"
 ROWS = [
@@ -313,4 +319,162 @@ def test_in_place_goes_on_after_any_failure(way: dict[str, Any], tmp_path: Path)
         assert undone.status is Status.DONE
         assert store.read(action.uri) == PARQUET
 
-    assert every_fault(make, check, watch=watch) > 60
+    faults = ("kill", "lost") if is_local else FAULTS
+    assert every_fault(make, check, watch=watch, faults=faults) > 60
+
+
+def test_another_name_goes_on_after_any_failure(tmp_path: Path) -> None:
+    count = iter(range(10_000))
+
+    def made(is_local: bool) -> Callable[[], Any]:
+        def make() -> Any:
+            store: Store = LocalStore() if is_local else MemoryStore()
+            root = path_to_uri(str(tmp_path / str(next(count)))) + "/" if is_local else A
+            action = written(store, LINES, root=root, name="x.jsonl", allow_window=True)
+            roots[:] = [root]
+
+            def work(faulty: Store, is_resumed: bool) -> list[Outcome]:
+                context = context_of(faulty, [root])
+                return carry_out(handler(faulty), [action], context, is_resumed=is_resumed)
+
+            return store, work
+
+        return make
+
+    roots: list[str] = []
+
+    def watch(store: Store) -> None:
+        (root,) = roots
+        lines = content_of(store, f"{root}x.jsonl") == LINES
+        assert lines or readable(store, f"{root}x.parquet")
+
+    def check(store: Store, found: list[Outcome]) -> None:
+        (root,) = roots
+        assert found[0].status is Status.DONE
+        assert rows_at(store, f"{root}x.parquet") == ROWS
+        assert content_of(store, f"{root}x.jsonl") is None
+        assert store.read(found[0].after["quarantine"]["held_uri"]) == LINES
+        assert found[0].after["original_sha256"] == hashlib.sha256(LINES).hexdigest()
+        names = own_names(store, root)
+        assert not [name for name in names if "staging" in name or "partial" in name]
+        assert len([name for name in names if "pins" in name]) == 1
+
+    assert every_fault(made(False), check, watch=watch) > 60
+    assert every_fault(made(True), check, watch=watch, faults=("kill-after",)) > 20
+
+
+MANIFEST = f"{A}d/_greendata/manifest.json"
+
+
+def dataset(store: Store) -> list[Action]:
+    """Lines and Parquet that a manifest names."""
+    entries, actions = [], []
+    for name, content in (("x.jsonl", LINES), ("y.parquet", PARQUET)):
+        action = written(store, content, f"{A}d/", name)
+        actions.append(replace(action, action_id=name[0] * 32, group_id="group"))
+        entries.append({"uri": action.uri, "etag": action.etag, "split": name})
+    document = {"schema_version": 1, "dataset": "d", "generation": 4, "objects": entries}
+    store.put(MANIFEST, json.dumps(document).encode())
+    return actions
+
+
+def followed(store: Store) -> list[str]:
+    """Objects that the manifest names, all of which have the rows."""
+    document = json.loads(store.read(MANIFEST))
+    uris = [entry["uri"] for entry in document["objects"]]
+    assert [store.head(uri).etag for uri in uris] == [e["etag"] for e in document["objects"]]
+    for uri in uris:
+        content = store.read(uri)
+        assert content == LINES or rows_at(store, uri) == ROWS
+    return uris
+
+
+def test_a_dataset_switches_as_one_and_back() -> None:
+    store = MemoryStore()
+    actions, context = dataset(store), context_of(store, [A])
+    before = followed(store)
+    found = carry_out(handler(store, MANIFEST), actions, context)
+    assert {entry.status for entry in found} == {Status.DONE}
+    after = followed(store)
+    assert set(before).isdisjoint(after)
+    entry = json.loads(store.read(MANIFEST))["objects"][0]
+    assert (entry["rows"], entry["split"]) == (300, "x.jsonl")
+    assert [content_of(store, uri) for uri in before] == [None, None]
+    undone = carry_out(
+        handler(store, MANIFEST),
+        [back(store, action, one) for action, one in zip(actions, found, strict=True)],
+        context,
+    )
+    assert {entry.status for entry in undone} == {Status.DONE}
+    assert followed(store) == before
+    assert [store.read(uri) for uri in before] == [LINES, PARQUET]
+    assert [content_of(store, uri) for uri in after] == [None, None]
+
+
+def test_a_dataset_stays_when_one_object_cannot_go() -> None:
+    store = MemoryStore()
+    actions = dataset(store)
+    store.put(actions[1].uri, b"theirs")
+    before = store.read(MANIFEST)
+    found = carry_out(handler(store, MANIFEST), actions, context_of(store, [A]))
+    assert [entry.reason for entry in found] == ["group", "changed"]
+    assert store.read(MANIFEST) == before
+    assert content_of(store, f"{A}d/x.parquet") is None
+    assert own_names(store, A) == ["d/_greendata/manifest.json"]
+
+
+def test_a_dataset_goes_on_after_any_failure() -> None:
+    def make() -> Any:
+        store = MemoryStore()
+        actions = dataset(store)
+
+        def work(faulty: Store, is_resumed: bool) -> list[Outcome]:
+            context = context_of(faulty, [A])
+            return carry_out(handler(faulty, MANIFEST), actions, context, is_resumed=is_resumed)
+
+        return store, work
+
+    def watch(store: Store) -> None:
+        followed(store)
+
+    def check(store: Store, found: list[Outcome]) -> None:
+        assert {entry.status for entry in found} == {Status.DONE}
+        assert len(set(followed(store)) - {f"{A}d/x.jsonl", f"{A}d/y.parquet"}) == 2
+        names = own_names(store, A)
+        assert not [name for name in names if "staging" in name]
+        assert len([name for name in names if "quarantine" in name]) == 2
+        assert len([name for name in names if "pins" in name]) == 2
+
+    assert every_fault(make, check, watch=watch, faults=("kill-after", "503")) > 100
+
+
+def test_on_s3_where_nobody_else_writes(s3: Any, bucket: str) -> None:
+    status = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=status)
+    in_a_server(S3Store(), f"s3://{bucket}/", "STANDARD_IA", is_versioned=True, is_exclusive=True)
+
+
+def test_on_azure(container: str, azure_connection: str) -> None:
+    in_a_server(AzureStore(AzureSettings(account=ACCOUNT)), f"az://{container}/", "Cool")
+
+
+def in_a_server(store: Store, root: str, storage_class: str, **way: Any) -> None:
+    beside_it = Properties(
+        content_type="a/b", metadata={"k": "v"}, tags={"t": "1"}, storage_class=storage_class
+    )
+    uri = f"{root}x y.parquet"
+    store.put(uri, PARQUET, properties=beside_it)
+    action = action_on("recompress", store.head(uri), {"profile": "archive"})
+    is_conditional = "is_exclusive" not in way  # moto ignores what copies are asked
+    context = context_of(store, [root], copies_conditionally=is_conditional, **way)
+    found = once(store, action, context)
+    assert found.status is Status.DONE, found
+    assert rows_at(store, uri) == ROWS
+    assert beside(store, uri) == beside_it
+    again = once(store, action, context, is_resumed=True)
+    assert again.status is Status.DONE
+    assert again.after["quarantine"]["held_uri"] == found.after["quarantine"]["held_uri"]
+    undone = once(store, back(store, action, found), context)
+    assert undone.status is Status.DONE, undone
+    assert store.read(uri) == PARQUET
+    assert beside(store, uri) == beside_it

@@ -14,10 +14,12 @@ from greendata.execute.pins import is_pinned
 from greendata.execute.records import Action, Outcome, Status
 from greendata.execute.verified import STEP_KEY
 from greendata.model import StoredObject
+from greendata.stores.azure import AzureSettings, AzureStore
 from greendata.stores.base import Store
 from greendata.stores.local import LocalStore, path_to_uri
 from greendata.stores.memory import MemoryStore
 from greendata.stores.records import Properties
+from greendata.stores.s3 import S3Store
 from greendata.stores.wrappers.base import Call, StoreWrapper
 from tests.execute.handlers.made_places import (
     TwoStores,
@@ -29,6 +31,7 @@ from tests.execute.handlers.made_places import (
     own_names,
     translated,
 )
+from tests.stores.servers import ACCOUNT
 
 A, B = "mem://a/", "mem://b/"
 BESIDE = Properties(
@@ -455,3 +458,36 @@ def test_a_group_that_is_old_enough_goes_on_at_once() -> None:
     assert {entry.status for entry in found} == {Status.DONE}
     assert content_of(store, f"{A}d/x") is None
     readable(store)
+
+
+def test_from_bucket_to_bucket_on_s3(s3: Any, bucket: str) -> None:
+    s3.create_bucket(Bucket=f"{bucket}-2")
+    roots = (f"s3://{bucket}/", f"s3://{bucket}-2/")
+    in_a_server(S3Store(), roots, "STANDARD_IA", copies_conditionally=False)
+
+
+def test_from_folder_to_folder_on_azure(container: str, azure_connection: str) -> None:
+    root = f"az://{container}/"
+    in_a_server(AzureStore(AzureSettings(account=ACCOUNT)), (root, f"{root}there/"), "Cool")
+
+
+def in_a_server(store: Store, roots: tuple[str, str], storage_class: str, **way: Any) -> None:
+    beside_it = Properties(
+        content_type="a/b", metadata={"k": "v"}, tags={"t": "1"}, storage_class=storage_class
+    )
+    uri, target = f"{roots[0]}x y", f"{roots[1]}x y"
+    store.put(uri, b"bytes", properties=beside_it)
+    action = moving(store.head(uri), target=target)
+    context = context_of(store, roots[::-1], later=MONTH, **way)
+    (found,) = carry_out(ALONE, [action], context)
+    assert found.status is Status.PENDING, found
+    assert store.read(target) == b"bytes"
+    assert beside(store, target) == beside_it
+    done = settled(action, replace(found, due_at=context.now()), context)
+    assert done.status is Status.DONE, done
+    assert content_of(store, uri) is None
+    outcome = undone(action, done, context)
+    assert outcome.status is Status.DONE, outcome
+    assert store.read(uri) == b"bytes"
+    assert beside(store, uri) == beside_it
+    assert content_of(store, target) is None
