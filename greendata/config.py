@@ -6,12 +6,14 @@ import difflib
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from greendata.errors import ConfigError, UsageError
 from greendata.model import Dataset
+from greendata.operating.reading import operating_of
+from greendata.operating.records import Operating
 from greendata.units import parse_bytes, parse_duration
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ class Config:
     stores: tuple[StoreSettings, ...] = ()
     inventory_max_age_seconds: float | None = None
     limits: LimitSettings = LimitSettings()
+    operating: Operating = field(default_factory=Operating)
 
     def as_datasets(self) -> tuple[Dataset, ...]:
         """The declared datasets as jobs take them."""
@@ -134,6 +137,7 @@ def read_config(path: Path) -> Config:
         stores=tuple(StoreSettings(**entry) for entry in settings["stores"]),
         inventory_max_age_seconds=_max_age_seconds(path, document, settings["inventory"]),
         limits=_limits(path, document, settings["limits"]),
+        operating=_operating(path, document, settings),
     )
 
 
@@ -190,10 +194,9 @@ def _validate(path: Path, document: Any) -> dict[str, Any]:
 @functools.cache
 def _models() -> dict[str, type[BaseModel]]:
     """The pydantic models, made on demand: ``greendata --help`` does not load pydantic."""
-    from pydantic import BaseModel, ConfigDict, Field
+    from pydantic import Field
 
-    class Strict(BaseModel):
-        model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    from greendata.operating.model import ENTRIES, OperatingSections, Strict
 
     class DatasetEntry(Strict):
         name: str = Field(min_length=1)
@@ -231,7 +234,7 @@ def _models() -> dict[str, type[BaseModel]]:
         max_bytes: str | None = None
         max_percent: float | None = Field(default=None, gt=0, le=100)
 
-    class Document(Strict):
+    class Document(OperatingSections):
         catalog: str | None = Field(default=None, min_length=1)
         datasets: list[DatasetEntry] = Field(default_factory=list)
         stores: list[StoreEntry] = Field(default_factory=list)
@@ -244,6 +247,7 @@ def _models() -> dict[str, type[BaseModel]]:
         "stores": StoreEntry,
         "inventory": InventoryEntry,
         "limits": LimitEntry,
+        **ENTRIES,
     }
 
 
@@ -277,7 +281,9 @@ def _complaints(path: Path, document: Any, error: ValidationError) -> list[str]:
 
 def _keys(location: Sequence[int | str]) -> list[str]:
     """The keys that are known where ``location`` points."""
-    return list(_models()[str(location[0]) if len(location) > 1 else "document"].model_fields)
+    models = _models()
+    holders = [part for part in location[:-1] if part in models]
+    return list(models[str(holders[-1]) if holders else "document"].model_fields)
 
 
 def _dotted(location: Sequence[int | str]) -> str:
@@ -346,6 +352,19 @@ def _max_age_seconds(path: Path, document: Any, settings: dict[str, Any]) -> flo
     except UsageError as error:
         line, column = _position(document, ("inventory", "max_age"))
         raise ConfigError(f"{path}:{line}:{column}: {error.message}", hint=error.hint) from error
+
+
+def _operating(path: Path, document: Any, settings: dict[str, Any]) -> Operating:
+    def complain(location: tuple[int | str, ...], what: str, hint: str | None) -> ConfigError:
+        line, column = _position(document, location)
+        return ConfigError(f"{path}:{line}:{column}: {_dotted(location)}: {what}", hint=hint)
+
+    found = operating_of(settings, complain)
+    csv = found.carbon.signal.path
+    if csv is None:
+        return found
+    signal = replace(found.carbon.signal, path=_beside(csv, path.resolve().parent))
+    return replace(found, carbon=replace(found.carbon, signal=signal))
 
 
 def _limits(path: Path, document: Any, settings: dict[str, Any]) -> LimitSettings:

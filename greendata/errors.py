@@ -67,6 +67,28 @@ class StoreUnreachableError(GreendataError, ConnectionError):
         self.is_retryable = is_retryable
 
 
+class ServiceError(GreendataError, ConnectionError):
+    """A service that is no store (a signal, a webhook, mail) fails or answers with nonsense.
+
+    ``is_retryable``: the same request may succeed a little later, after ``wait_seconds`` if it
+    said so.
+    """
+
+    exit_code = 20
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        is_retryable: bool = False,
+        wait_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.is_retryable = is_retryable
+        self.wait_seconds = wait_seconds
+
+
 class DeniedError(GreendataError, PermissionError):
     """The store refuses the operation."""
 

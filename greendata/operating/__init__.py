@@ -1,0 +1,1 @@
+"""Sections of ``greendata.yaml`` about operating: carbon windows, budgets, alerts, metrics."""
