@@ -60,7 +60,6 @@ HOMES = {
     "azure": ("greendata.stores.azure",),
     "ray": ("greendata.runners.ray",),
     "requests": ("greendata.web", "greendata.stores.azure"),  # the latter only its errors
-    "urllib3": ("greendata.web",),
     "codecarbon": ("greendata.jobs.meters",),
     "opentelemetry": ("greendata.report.metrics_otlp",),
 }

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from greendata.errors import ConfigError, UsageError
+from greendata.errors import ConfigError, GreendataError, UsageError
 from greendata.operating.records import (
     ALERT_KINDS,
     AlertSettings,
@@ -26,7 +26,7 @@ from greendata.operating.records import (
 )
 from greendata.units import parse_bytes, parse_duration
 
-Complain = Callable[[tuple[int | str, ...], str, str | None], ConfigError]
+Complain = Callable[[tuple[int | str, ...], str, str | None], GreendataError]
 """Makes the error about a place in the file, with its line: location, message, hint."""
 
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from greendata.config import did_you_mean
 from greendata.errors import PolicyError, UsageError
+from greendata.policy.carbon import contradictions, window_of
 from greendata.policy.columns import VERSION_COLUMNS
 from greendata.policy.expression import Condition, parse_condition
 from greendata.policy.lexer import ExpressionError
@@ -22,6 +23,7 @@ from greendata.units import parse_bytes
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
+    from greendata.operating.records import CarbonSettings
     from greendata.policy.model import Policy
 
 STATES_OF = {
@@ -89,9 +91,13 @@ class LoadedPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySet:
-    """Policies decided together, by priority and name: the order of files does not matter."""
+    """Policies decided together, by priority and name: the order of files does not matter.
+
+    ``window`` is what they say of when to run; it changes no decision.
+    """
 
     policies: tuple[LoadedPolicy, ...]
+    window: CarbonSettings | None = None
 
     @property
     def digest(self) -> str:
@@ -108,20 +114,23 @@ def read_policies(files: Iterable[tuple[str, bytes]]) -> PolicySet:
         PolicyError: a mistake in any of them; all are listed.
     """
     found: list[LoadedPolicy] = []
+    windows: dict[str, CarbonSettings] = {}
     mistakes: list[PolicyError] = []
     for name, raw in files:
         try:
-            found += _read_file(raw, name)
+            found += _read_file(raw, name, windows)
         except PolicyError as error:
             mistakes.append(error)
     mistakes += _repeated(found)
+    mistakes += contradictions(windows)
     if mistakes:
         hint = next((error.hint for error in mistakes if error.hint), None)
         raise PolicyError("\n".join(error.message for error in mistakes), hint=hint)
     if len(found) > LARGEST_SET:
         raise PolicyError(f"{len(found)} policies: at most {LARGEST_SET} are decided together")
     return PolicySet(
-        policies=tuple(sorted(found, key=lambda entry: (-entry.model.priority, entry.name)))
+        policies=tuple(sorted(found, key=lambda entry: (-entry.model.priority, entry.name))),
+        window=next(iter(windows.values()), None),
     )
 
 
@@ -148,11 +157,13 @@ def validated(model: type[BaseModel], file: YamlFile) -> Any:
         raise PolicyError("\n".join(lines)) from error
 
 
-def _read_file(raw: bytes, name: str) -> list[LoadedPolicy]:
+def _read_file(raw: bytes, name: str, windows: dict[str, CarbonSettings]) -> list[LoadedPolicy]:
     from greendata.policy.model import Document
 
     file = read_yaml(raw, name)
     document = validated(Document, file)
+    if document.carbon is not None:
+        windows[name] = window_of(document.carbon, file)
     found, complaints = [], []
     hint: str | None = None
     for index, model in enumerate(document.policies):

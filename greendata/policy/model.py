@@ -219,12 +219,32 @@ class Policy(Strict):
     priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0
 
 
+class Carbon(Strict):
+    """When `greendata run` starts with this file; greendata.yaml says whose signal tells."""
+
+    region: Text | None = Field(default=None, description="Where the work runs.")
+    max_gco2e_per_kwh: Annotated[float, Field(gt=0, lt=1500)] | None = Field(
+        default=None, description="The first window whose average is at most this."
+    )
+    best: Text | None = Field(
+        default=None, description="The cleanest window of this length, such as 4h."
+    )
+    deadline: Text | None = Field(
+        default=None,
+        description="At the latest: 24h, a time of day in UTC (06:00), or a moment in ISO 8601.",
+    )
+    scale_workers: bool = Field(
+        default=False, description="Fewer workers while the grid is dirtier."
+    )
+
+
 class Document(Strict):
     """A policy file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, title="greendata policies")
 
     version: Literal[1]
+    carbon: Carbon | None = None
     policies: Annotated[tuple[Policy, ...], Field(min_length=1, max_length=200)]
 
 
