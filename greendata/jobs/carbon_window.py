@@ -247,6 +247,8 @@ def _service(request: WindowRequest, settings: SignalSettings, place: Region | N
     from greendata.signals.services import Service
 
     what = f"carbon.signal ({settings.provider})"
+    if settings.provider == "uk_carbon_intensity" and place and place.grid_zone != "GB":
+        raise ConfigError(f"{what}: tells of Great Britain, where {place.region} is not")
     environment = request.environment
     return Service(
         url=settings.url,

@@ -131,6 +131,11 @@ def test_a_region_that_nobody_knows_is_named() -> None:
         ask(region="eu-nort-1")
 
 
+def test_a_signal_of_another_country_is_not_believed() -> None:
+    with pytest.raises(ConfigError, match="Great Britain, where eu-north-1 is not"):
+        ask(SignalSettings(provider="uk_carbon_intensity"))
+
+
 def test_waiting_has_a_price_that_is_shown(
     forecast: SignalSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
