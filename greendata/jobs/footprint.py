@@ -147,9 +147,9 @@ def measure_footprint(request: FootprintRequest) -> FootprintSummary:
         stores=request.stores,
         datasets=request.datasets,
         as_of=request.as_of,
-        columns=("dataset", "region", "tier", "store", "storage_class", "size_bytes", *_DOCUMENTS),
+        columns=(*STORED_COLUMNS, *_DOCUMENTS),
     ) as opened:
-        rows = _stored_rows(opened, request)
+        rows = stored_rows(opened, request.as_of)
         documents = _unique_documents(opened) if request.with_sci else {}
         as_of = opened.oldest_as_of
         warnings = tuple(opened.stale_places(request.as_of, request.max_age_seconds))
@@ -176,12 +176,16 @@ def measure_footprint(request: FootprintRequest) -> FootprintSummary:
 
 
 _FILES = ("prices", "class_limits", "region_factors", "coefficients")
+STORED_COLUMNS = ("dataset", "region", "tier", "store", "storage_class", "size_bytes")
 _DOCUMENTS = ("documents", "duplicate_documents", "is_latest")
 
 
-def _stored_rows(opened: OpenInventory, request: FootprintRequest) -> list[dict[str, Any]]:
-    """What is stored, summed by all that decides what it costs and by dataset."""
-    opened.connection.register("footprint_rates", rates_table(request.as_of.date()))
+def stored_rows(opened: OpenInventory, as_of: datetime) -> list[dict[str, Any]]:
+    """What is stored, summed by all that decides what it costs and by dataset.
+
+    The inventory has to be opened with ``STORED_COLUMNS``.
+    """
+    opened.connection.register("footprint_rates", rates_table(as_of.date()))
     join = rates_join_sql(provider="i.store", region="i.region", storage_class="i.storage_class")
     query = (
         "SELECT i.dataset, i.region, i.tier, i.store, i.storage_class,"
@@ -213,7 +217,7 @@ def _groups(rows: Sequence[dict[str, Any]], by: By, prices: PriceList) -> tuple[
     groups = [
         Group(
             name=name,
-            footprint=total(_footprint(row, prices) for row in members),
+            footprint=total(row_footprint(row, prices) for row in members),
             unsized_objects=sum(row["unsized_objects"] for row in members),
         )
         for name, members in found.items()
@@ -221,7 +225,8 @@ def _groups(rows: Sequence[dict[str, Any]], by: By, prices: PriceList) -> tuple[
     return tuple(sorted(groups, key=lambda g: (-g.footprint.size_bytes, g.name or "")))
 
 
-def _footprint(row: dict[str, Any], prices: PriceList) -> Footprint:
+def row_footprint(row: dict[str, Any], prices: PriceList) -> Footprint:
+    """Keeping what a row of ``stored_rows`` sums up, for a month."""
     store, name = row["store"], row["storage_class"] or DEFAULT_CLASS.get(row["store"], "")
     if store not in DEFAULT_CLASS:
         what = f"{store} objects" if store != "file" else "local files"
