@@ -120,13 +120,18 @@ def ask_json(call: Call, retries: Retries | None = None) -> Any:
 
 def ask(call: Call, retries: Retries | None = None) -> bytes:
     """The body of a service's answer; raises as ``ask_json``."""
-    parts = urlsplit(call.url)
-    if parts.scheme != "https" and not (call.allow_http or is_loopback(parts.hostname or "")):
+    refuse_plain_http(call.url, allow_http=call.allow_http, name=_name(call))
+    return retried(lambda: _ask_once(call), retries or Retries())
+
+
+def refuse_plain_http(url: str, *, allow_http: bool, name: str) -> None:
+    """Raises ConfigError: what is sent could be read on the way, and nobody allowed that."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (allow_http or is_loopback(parts.hostname or "")):
         raise ConfigError(
-            f"{_name(call)}: plain HTTP to another machine",
+            f"{name}: plain HTTP to another machine",
             hint="Use https, or write `allow_http: true` beside the URL.",
         )
-    return retried(lambda: _ask_once(call), retries or Retries())
 
 
 def _refuse_constant(name: str) -> Any:

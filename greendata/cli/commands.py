@@ -14,6 +14,7 @@ from greendata.cli.footprint import footprint
 from greendata.cli.index import index
 from greendata.cli.inventory import inventory
 from greendata.cli.match import match
+from greendata.cli.metrics import metrics
 from greendata.cli.objects import objects
 from greendata.cli.options import global_options
 from greendata.cli.overlap import overlap
@@ -65,6 +66,7 @@ for command in (
     inventory,
     objects,
     footprint,
+    metrics,
     policy,
     plan,
     show,

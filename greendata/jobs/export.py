@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def write_rows(reader: pa.RecordBatchReader, plural: str, destination: Destinati
     write = _WRITERS[destination.file_format]
     if destination.path is None:
         return write(reader, plural, cast("BinaryIO", sys.stdout.buffer))
-    with _published(destination.path, overwrite=destination.overwrite) as stream:
+    with published(destination.path, overwrite=destination.overwrite) as stream:
         return write(reader, plural, stream)
 
 
@@ -92,9 +93,9 @@ def _is_there_already(path: Path) -> UsageError:
 
 
 @contextlib.contextmanager
-def _published(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+def published(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     """A partial file beside ``path`` that takes its name when the block ends well."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         with partial.open("xb") as stream:
             yield cast("BinaryIO", stream)

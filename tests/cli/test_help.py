@@ -26,6 +26,7 @@ def test_commands_are_those_of_the_design() -> None:
         "index",
         "inventory",
         "match",
+        "metrics",
         "objects",
         "overlap",
         "plan",
