@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from greendata.errors import ConfigError, DeniedError, ServiceError
 
@@ -87,16 +87,26 @@ def is_loopback(host: str) -> bool:
     return host.lower() in _LOOPBACK
 
 
+def _parts(url: str) -> tuple[SplitResult, int | None]:
+    """Raises ConfigError: no URL. The port is told apart, because it is checked when asked for."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"a URL in the configuration is none: {error}") from error
+    return parts, port
+
+
 def address_of(url: str) -> str:
     """A URL for messages: without query, user and fragment."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
+    parts, number = _parts(url)
+    port = f":{number}" if number else ""
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def host_of(url: str) -> str:
     """Scheme and host alone, for URLs whose path is a secret."""
-    parts = urlsplit(url)
+    parts, _ = _parts(url)
     return f"{parts.scheme}://{parts.hostname or ''}"
 
 
@@ -126,7 +136,7 @@ def ask(call: Call, retries: Retries | None = None) -> bytes:
 
 def refuse_plain_http(url: str, *, allow_http: bool, name: str) -> None:
     """Raises ConfigError: what is sent could be read on the way, and nobody allowed that."""
-    parts = urlsplit(url)
+    parts, _ = _parts(url)
     if parts.scheme != "https" and not (allow_http or is_loopback(parts.hostname or "")):
         raise ConfigError(
             f"{name}: plain HTTP to another machine",
@@ -227,7 +237,10 @@ def _body(answer: Response, call: Call, ends_at: float) -> bytes:
 def _refusal(answer: Response, content: bytes, call: Call) -> ServiceError | DeniedError:
     status = answer.status_code
     if 300 <= status < 400:
-        target = urlsplit(answer.headers.get("Location", "")).hostname or "another path"
+        try:
+            target = urlsplit(answer.headers.get("Location", "")).hostname or "another path"
+        except ValueError:
+            target = "what is no URL"
         return ServiceError(
             f"{_name(call)}: is redirected to {target}, which is not followed",
             hint="Write the final URL in greendata.yaml: credentials go to no other host.",

@@ -29,6 +29,11 @@ from greendata.units import parse_bytes, parse_duration
 Complain = Callable[[tuple[int | str, ...], str, str | None], GreendataError]
 """Makes the error about a place in the file, with its line: location, message, hint."""
 
+LONGEST_SECONDS = 366 * 86_400.0
+LONGEST_TIMEOUT_SECONDS = 3600.0
+_END_OF_TIME = 2200
+"""A year; beyond it sums of times leave what a datetime can hold."""
+
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
@@ -54,13 +59,14 @@ def is_deadline(text: str) -> bool:
     if _CLOCK.fullmatch(text):
         return True
     try:
-        parse_duration(text)
+        return parse_duration(text) <= LONGEST_SECONDS
     except UsageError:
-        try:
-            return datetime.fromisoformat(text).tzinfo is not None
-        except ValueError:
-            return False
-    return True
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return found.tzinfo is not None and found.year < _END_OF_TIME
 
 
 def window_settings(
@@ -113,7 +119,9 @@ def _signal(entry: Mapping[str, Any], complain: Complain) -> SignalSettings:
     known = {name: value for name, value in entry.items() if name not in ("max_age", "timeout")}
     found = SignalSettings(**known)
     max_age = _duration(entry["max_age"], ("carbon", "signal", "max_age"), complain)
-    timeout = _duration(entry["timeout"], ("carbon", "signal", "timeout"), complain)
+    timeout = _duration(
+        entry["timeout"], ("carbon", "signal", "timeout"), complain, LONGEST_TIMEOUT_SECONDS
+    )
     return replace(
         found,
         max_age_seconds=max_age or found.max_age_seconds,
@@ -166,7 +174,7 @@ def _channel(
     if len(given) != 1:
         what = "a channel is exactly one of `webhook`, `webhook_env`, `smtp` and `command`"
         raise complain(path, what, None)
-    seconds = _duration(entry["timeout"], (*path, "timeout"), complain)
+    seconds = _duration(entry["timeout"], (*path, "timeout"), complain, LONGEST_TIMEOUT_SECONDS)
     timeout = {} if seconds is None else {"timeout_seconds": seconds}
     if given == ["command"]:
         return CommandSettings(command=tuple(entry["command"]), **timeout)
@@ -224,11 +232,21 @@ def _metrics(entry: Mapping[str, Any], complain: Complain) -> MetricsSettings:
     )
 
 
-def _duration(text: str | None, path: tuple[int | str, ...], complain: Complain) -> float | None:
+def _duration(
+    text: str | None,
+    path: tuple[int | str, ...],
+    complain: Complain,
+    longest: float = LONGEST_SECONDS,
+) -> float | None:
+    if text is None:
+        return None
     try:
-        return None if text is None else parse_duration(text)
+        seconds = parse_duration(text)
     except UsageError as error:
         raise complain(path, error.message, error.hint) from error
+    if seconds > longest:
+        raise complain(path, f"{text!r} is longer than {longest / 3600:g} hours", None)
+    return seconds
 
 
 def secret(name: str | None, environment: Mapping[str, str], what: str) -> str | None:

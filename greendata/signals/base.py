@@ -24,6 +24,9 @@ _LATE_START = timedelta(hours=1)
 """A forecast may begin with the next full step: the first step counts until then."""
 
 _CLOCKS_APART = timedelta(minutes=10)
+_YEARS = range(1990, 2200)
+"""Beyond them sums of times leave what a datetime can hold."""
+
 _ROUNDING = timedelta(seconds=1)
 
 
@@ -228,7 +231,7 @@ def parse_time(signal: Signal, value: Any) -> datetime:
     """
     try:
         found = datetime.fromisoformat(value)
-        if found.tzinfo is not None:
+        if found.tzinfo is not None and found.year in _YEARS:
             return found.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         pass

@@ -54,6 +54,7 @@ def test_ends_may_be_given() -> None:
         (HEAD + "2026-11-21T12:00Z,many\n", "line 2: 'many' is no number"),
         (HEAD + "2026-11-21T12:00Z\n", "line 2: None is no number"),
         (HEAD + "2026-11-21T12:00,100\n", "no time with an offset"),
+        (HEAD + "9999-12-31T23:59Z,100\n", "no time with an offset"),
         (HEAD + "yesterday,100\n", "no time with an offset"),
         (HEAD + ROWS + "2026-11-21T17:00Z,1\n", "has a hole from"),
         (HEAD + "2026-11-20T12:00Z,100\n", "it is stale"),

@@ -332,6 +332,12 @@ def test_a_service_that_is_not_there_is_named() -> None:
         UkCarbonIntensity(address("http://127.0.0.1:9", zone=None)).ask(NOW, NOW + HOURS)
 
 
+@pytest.mark.parametrize("url", ["https://[::1", "https://host:99999/"])
+def test_what_is_no_url_is_told(url: str) -> None:
+    with pytest.raises(ConfigError, match="URL in the configuration is none"):
+        ElectricityMaps(address(url)).ask(NOW, NOW + HOURS)
+
+
 def test_plain_http_to_another_machine_is_refused() -> None:
     with pytest.raises(ConfigError, match="plain HTTP"):
         ElectricityMaps(address("http://signals.example")).ask(NOW, NOW + HOURS)
