@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from greendata.model import ScanSummary
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "duplicates", "overlap", "scan"]
+__all__ = ["__version__", "duplicates", "make_report", "overlap", "scan"]
 
 
 def scan(
@@ -69,3 +69,26 @@ def overlap(catalog: str = ".greendata", **options: Any) -> dict[str, Any]:
     from greendata.jobs import overlap as job
 
     return job.find_overlaps(job.OverlapRequest(catalog=catalog, **options)).as_dict()
+
+
+def make_report(
+    catalog: str = ".greendata", output: str | None = None, **options: Any
+) -> dict[str, Any]:
+    """What ``greendata report --format json`` prints; written to ``output`` too if it is named.
+
+    The ending of ``output`` names the format: ``.html``, ``.md`` or ``.json``. ``options`` are
+    fields of ``greendata.jobs.report.ReportRequest``: ``plan``, ``since``, ``top`` and so on.
+
+    Raises:
+        GreendataError: there is no catalog, nothing was listed into it yet, or ``output`` is there.
+    """
+    from datetime import UTC, datetime
+
+    from greendata.jobs import report as job
+
+    target = None if output is None else job.choose_target(None, output)
+    options.setdefault("as_of", datetime.now(UTC))
+    found = job.make_report(job.ReportRequest(catalog=catalog, **options))
+    if target is not None:
+        job.write_report(found, target)
+    return found.as_dict()

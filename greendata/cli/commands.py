@@ -21,6 +21,7 @@ from greendata.cli.overlap import overlap
 from greendata.cli.plan import plan
 from greendata.cli.policy import policy
 from greendata.cli.recompress import export_jsonl, recompress, restore_order, verify
+from greendata.cli.report import report
 from greendata.cli.runs import runs
 from greendata.cli.scan import scan
 from greendata.cli.settings import Settings
@@ -67,6 +68,7 @@ for command in (
     objects,
     footprint,
     metrics,
+    report,
     policy,
     plan,
     show,

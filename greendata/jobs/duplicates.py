@@ -111,14 +111,21 @@ class DuplicateGroups:
 def find_groups(request: DuplicatesRequest) -> DuplicateGroups:
     """The largest groups by redundant bytes of text, with the difference of their texts."""
     with open_catalog(request.catalog, request.stores) as connection:
-        totals, candidates = _count(connection, request)
-        groups = _largest_groups(connection, request)
-        if request.with_texts:
-            from greendata.jobs.texts import DocumentReader
-            from greendata.stores.opening import Stores
+        return groups_of(connection, request)
 
-            reader = DocumentReader(connection, Stores(request.stores))
-            groups = [_with_difference(group, reader) for group in groups]
+
+def groups_of(
+    connection: duckdb.DuckDBPyConnection, request: DuplicatesRequest
+) -> DuplicateGroups:
+    """The same over the views of an open catalog."""
+    totals, candidates = _count(connection, request)
+    groups = _largest_groups(connection, request)
+    if request.with_texts:
+        from greendata.jobs.texts import DocumentReader
+        from greendata.stores.opening import Stores
+
+        reader = DocumentReader(connection, Stores(request.stores))
+        groups = [_with_difference(group, reader) for group in groups]
     return DuplicateGroups(
         groups=tuple(groups),
         total_groups=totals[0],

@@ -58,7 +58,7 @@ def choose_destination(
     destination = Destination(
         file_format=cast("FileFormat", chosen), path=path, overwrite=overwrite
     )
-    _check_target(destination)
+    check_target(destination.path, overwrite=destination.overwrite)
     return destination
 
 
@@ -74,13 +74,13 @@ def write_rows(reader: pa.RecordBatchReader, plural: str, destination: Destinati
         return write(reader, plural, stream)
 
 
-def _check_target(destination: Destination) -> None:
-    path = destination.path
+def check_target(path: Path | None, *, overwrite: bool) -> None:
+    """Refuse a file that cannot be written, before any work is done."""
     if path is None:
         return
     if path.is_dir():
         raise UsageError(f"{path}: is a folder", hint="Name a file in it.")
-    if path.exists() and not destination.overwrite:
+    if path.exists() and not overwrite:
         raise _is_there_already(path)
     if not path.absolute().parent.is_dir():
         raise ObjectNotFoundError(

@@ -164,18 +164,18 @@ def measure_footprint(request: FootprintRequest) -> FootprintSummary:
         by=request.by,
         groups=groups,
         total=whole,
-        intensities=tuple(_intensities(by_dataset, documents)) if request.with_sci else (),
+        intensities=tuple(intensities_of(by_dataset, documents)) if request.with_sci else (),
         as_of=as_of,
         model_version=model_version(),
-        assumptions=tuple(_assumptions(rows)),
+        assumptions=tuple(assumptions_of(rows)),
         sources=sources(
-            {(row["store"], row["region"] or _list_of(row["store"])) for row in rows}, _FILES
+            {(row["store"], row["region"] or list_region(row["store"])) for row in rows}, SOURCE_FILES
         ),
-        warnings=(*warnings, *_unknown_regions(rows)),
+        warnings=(*warnings, *unknown_regions(rows)),
     )
 
 
-_FILES = ("prices", "class_limits", "region_factors", "coefficients")
+SOURCE_FILES = ("prices", "class_limits", "region_factors", "coefficients")
 STORED_COLUMNS = ("dataset", "region", "tier", "store", "storage_class", "size_bytes")
 _DOCUMENTS = ("documents", "duplicate_documents", "is_latest")
 
@@ -226,7 +226,7 @@ def _groups(rows: Sequence[dict[str, Any]], by: By, prices: PriceList) -> tuple[
 
 
 def row_footprint(row: dict[str, Any], prices: PriceList) -> Footprint:
-    """Keeping what a row of ``stored_rows`` sums up, for a month."""
+    """Keeping for a month what one row of sums by store, region and class stands for."""
     store, name = row["store"], row["storage_class"] or DEFAULT_CLASS.get(row["store"], "")
     if store not in DEFAULT_CLASS:
         what = f"{store} objects" if store != "file" else "local files"
@@ -258,7 +258,9 @@ def _unknown(row: dict[str, Any], what: str) -> Footprint:
     return Footprint(objects=row["objects"], size_bytes=row["size_bytes"], missing=(missing,))
 
 
-def _intensities(groups: Iterable[Group], documents: dict[str | None, int]) -> Iterator[Intensity]:
+def intensities_of(
+    groups: Iterable[Group], documents: dict[str | None, int]
+) -> Iterator[Intensity]:
     """Per dataset kept for a month, and per unique documents: removing duplicates lowers both."""
     for group in groups:
         unique = documents.get(group.name, 0) / SCI_DOCUMENTS
@@ -278,12 +280,13 @@ def _intensity(group: Group, unit: str, units: float) -> Intensity:
     return Intensity(dataset=group.name, unit=unit, gco2e=gco2e)
 
 
-def _list_of(store: str) -> str:
+def list_region(store: str) -> str:
     """The region whose list stands in where none is known."""
     return REFERENCE_REGION.get(store, "")
 
 
-def _unknown_regions(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+def unknown_regions(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Declared regions that no list knows, in words."""
     for store, region in sorted({(row["store"], row["region"] or "") for row in rows}):
         known = {name for provider, name in places() if provider == store}
         if known and region not in known:
@@ -293,7 +296,8 @@ def _unknown_regions(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             )
 
 
-def _assumptions(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+def assumptions_of(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What amounts of such rows assume."""
     yield from ASSUMPTIONS
     stores = {row["store"] for row in rows}
     if "az" in stores:
@@ -302,5 +306,5 @@ def _assumptions(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield _INTELLIGENT
     nowhere = {row["store"] for row in rows if not row["region"]} & set(REFERENCE_REGION)
     if nowhere:
-        lists = " and ".join(f"{store} {_list_of(store)}" for store in sorted(nowhere))
+        lists = " and ".join(f"{store} {list_region(store)}" for store in sorted(nowhere))
         yield _NO_REGION.format(list=lists)

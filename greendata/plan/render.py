@@ -34,10 +34,14 @@ def code(text: str) -> str:
     return f"<code>{escaped(text)}</code>"
 
 
+def visible(text: str) -> str:
+    """``text`` with every character that hides or reorders others as an escape."""
+    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def escaped(text: str) -> str:
     """``text`` with every character that could be acted upon as a reference."""
-    shown = _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    return _ACTIVE.sub(_reference, shown).replace("<", "&lt;").replace(">", "&gt;")
+    return _ACTIVE.sub(_reference, visible(text)).replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _reference(found: re.Match[str]) -> str:

@@ -1,1 +1,1 @@
-"""What people and programs look at: reports and metrics."""
+"""What people and programs look at: the report as HTML, Markdown and JSON, and metrics."""

@@ -1,0 +1,182 @@
+"""What the report says of runs: what took effect, since when, and what it cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+from greendata.footprint.prices import DAYS_A_MONTH
+from greendata.footprint.ranges import Range
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from greendata.report.document import DoneSection, RunRow, Savings
+
+SAVED_AT_PURGE = ("quarantine", "expire", "relocate", "recompress")
+"""Kinds that leave the old bytes where they are until they are purged."""
+
+_KINDS = ", ".join(f"'{kind}'" for kind in SAVED_AT_PURGE)
+_REALISED = f"(status = 'done' AND (part = 'purge' OR part = 'apply' AND kind NOT IN ({_KINDS})))"
+_WAITING = (
+    f"(part = 'apply' AND (status = 'pending' OR status = 'done' AND kind IN ({_KINDS})))"
+)
+_MONTHS = (
+    f"greatest(0, epoch_us($now) - epoch_us(at)) / {DAYS_A_MONTH * 86_400_000_000}.0"
+)
+_MONEY = "DECIMAL(38, 12)"
+
+
+def _money(expression: str, condition: str) -> str:
+    return f"coalesce(sum(CAST({expression} AS {_MONEY})) FILTER ({condition}), 0)::VARCHAR"
+
+
+_CARBON = ", ".join(
+    f"sum(carbon_kgco2e_{bound}{factor}) FILTER ({_REALISED})"
+    for factor in ("", f" * {_MONTHS}")
+    for bound in ("low", "central", "high")
+)
+_SAVINGS = (
+    "count(*),"
+    f" count(*) FILTER ({_REALISED}),"
+    f" coalesce(sum(size_bytes) FILTER ({_REALISED}), 0)::HUGEINT::VARCHAR,"
+    f" {_money('monthly_saving_usd', _REALISED)},"
+    f" {_money(f'monthly_saving_usd * {_MONTHS}', _REALISED)},"
+    f" count(*) FILTER ({_WAITING}),"
+    f" coalesce(sum(size_bytes) FILTER ({_WAITING}), 0)::HUGEINT::VARCHAR,"
+    f" {_money('monthly_saving_usd', _WAITING)},"
+    f" {_money('fees_usd', _REALISED + ' OR ' + _WAITING)},"
+    f" count(*) FILTER (({_REALISED} OR {_WAITING}) AND monthly_saving_usd IS NULL),"
+    f" {_CARBON}"
+)
+
+
+def done_section(
+    connection: DuckDBPyConnection, *, now: datetime, since: datetime | None, top: int
+) -> DoneSection:
+    """Runs that began at ``since`` or later, by the views ``runs`` and ``outcomes``."""
+    from greendata.report.document import DoneSection, KindRow, Savings
+
+    if not _has_runs(connection):
+        return DoneSection(
+            runs=(), total_runs=0, total=Savings(), kinds=(), planned_usd=Decimal(0),
+            own_kgco2e=None, own_kwh=None, own_usd=None,
+        )  # fmt: skip
+    connection.execute(
+        "CREATE TEMP TABLE report_runs AS SELECT * FROM runs"
+        " WHERE $since::TIMESTAMPTZ IS NULL OR started_at >= $since::TIMESTAMPTZ",
+        {"since": since},
+    )
+    chosen = "(FROM outcomes SEMI JOIN report_runs USING (run_id))"
+    bound = {"now": now}
+    by_run = {
+        run_id: _savings(values)
+        for run_id, *values in connection.execute(
+            f"SELECT run_id, {_SAVINGS} FROM {chosen} GROUP BY run_id", bound
+        ).fetchall()
+    }
+    kinds = connection.execute(
+        f"SELECT kind, {_SAVINGS} FROM {chosen} GROUP BY kind ORDER BY count(*) DESC, kind", bound
+    ).fetchall()
+    (total,) = connection.execute(f"SELECT {_SAVINGS} FROM {chosen}", bound).fetchall()
+    found = connection.sql("FROM report_runs ORDER BY started_at DESC, run_id DESC")
+    rows = [_run(row, by_run) for row in found.to_arrow_table().to_pylist()]
+    return DoneSection(
+        runs=tuple(rows[:top]),
+        total_runs=len(rows),
+        total=_savings(total),
+        kinds=tuple(KindRow(kind=kind, savings=_savings(values)) for kind, *values in kinds),
+        planned_usd=sum((row.planned_usd or Decimal(0) for row in rows), Decimal(0)),
+        own_kgco2e=_metered(rows, "carbon_kgco2e"),
+        own_kwh=_metered(rows, "energy_kwh"),
+        own_usd=_metered_usd(rows),
+    )
+
+
+def _has_runs(connection: DuckDBPyConnection) -> bool:
+    """Whether anything was ever applied with this catalog."""
+    (found,) = connection.execute(
+        "SELECT count(DISTINCT table_name) FROM information_schema.tables"
+        " WHERE table_name IN ('runs', 'outcomes')"
+    ).fetchall()
+    return bool(found[0] == 2)
+
+
+def _savings(values: Sequence[Any]) -> Savings:
+    from greendata.report.document import Savings
+
+    actions, realised, size_bytes, usd, saved, *rest = values
+    waiting, waiting_bytes, waiting_usd, fees, unknown, *carbon = rest
+    return Savings(
+        actions=actions,
+        realised_actions=realised,
+        realised_bytes=int(size_bytes),
+        realised_usd=Decimal(usd),
+        realised_kgco2e=_range(carbon[:3]),
+        saved_usd=Decimal(saved),
+        saved_kgco2e=_range(carbon[3:]),
+        waiting_actions=waiting,
+        waiting_bytes=int(waiting_bytes),
+        waiting_usd=Decimal(waiting_usd),
+        fees_usd=Decimal(fees),
+        unknown_savings=unknown,
+    )
+
+
+def _range(bounds: Sequence[float | None]) -> Range | None:
+    """Bounds in order: what costs more since has them the other way round."""
+    if any(bound is None for bound in bounds):
+        return None
+    low, central, high = sorted(float(bound or 0) for bound in bounds)
+    return Range(low=low, central=central, high=high)
+
+
+def _run(row: Mapping[str, Any], savings: Mapping[str, Savings]) -> RunRow:
+    from greendata.report.document import RunRow, Savings
+
+    totals = _object(row["totals"])
+    own = totals.get("own")
+    counts = {
+        name: int(totals.get(name) or 0)
+        for name in ("actions", "done", "pending", "skipped", "failed")
+    }
+    return RunRow(
+        run_id=row["run_id"],
+        plan_id=row["plan_id"] or "",
+        attempt=row["attempt"] or 1,
+        state=row["state"] or "",
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        owner=row["owner"],
+        planned_usd=_decimal(totals.get("monthly_saving_usd")),
+        own=own if isinstance(own, dict) else {},
+        reasons={str(name): int(n) for name, n in _object(row["reasons"]).items()},
+        savings=savings.get(row["run_id"], Savings()),
+        **counts,
+    )
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    found = json.loads(text) if text else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _decimal(value: Any) -> Decimal | None:
+    try:
+        return None if value is None else Decimal(str(value))
+    except InvalidOperation:
+        return None
+
+
+def _metered(rows: Sequence[RunRow], name: str) -> float | None:
+    """What the runs used themselves; None where none of them was metered."""
+    found = [float(row.own[name]) for row in rows if isinstance(row.own.get(name), int | float)]
+    return sum(found) if found else None
+
+
+def _metered_usd(rows: Sequence[RunRow]) -> Decimal | None:
+    found = [value for row in rows if (value := _decimal(row.own.get("cost_usd"))) is not None]
+    return sum(found, Decimal(0)) if found else None

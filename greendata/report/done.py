@@ -1,0 +1,159 @@
+"""The section on what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from greendata.report.figures import (
+    amount_cell,
+    bytes_cell,
+    count_cell,
+    digits,
+    name_cell,
+    time_cell,
+    usd_cell,
+    words_cell,
+)
+from greendata.report.page import Cell, Column, Notes, Row, Section, Table, Tone
+
+if TYPE_CHECKING:
+    from greendata.report.document import DoneSection, RunRow, Savings
+
+_TONES: dict[str, Tone] = {
+    "finished": "good", "purged": "good", "partial": "warn", "stopped": "bad", "running": "warn",
+    "undone": "muted",
+}  # fmt: skip
+
+
+def done_section(found: DoneSection) -> Section:
+    """Runs, and what they have saved, from the day it took effect."""
+    if not found.total_runs:
+        return Section(
+            key="done",
+            title="What was done",
+            lead="Nothing was applied with this catalog in this time.",
+            blocks=(),
+        )
+    return Section(
+        key="done",
+        title="What was done",
+        lead=_lead(found),
+        blocks=(*_own(found), _kinds_table(found), _runs_table(found)),
+    )
+
+
+def net_usd(found: DoneSection) -> Decimal:
+    """What was saved up to now, less what the actions and the runs themselves cost once."""
+    return found.total.saved_usd - found.total.fees_usd - (found.own_usd or Decimal(0))
+
+
+def _lead(found: DoneSection) -> str:
+    net = usd_cell(net_usd(found)).plain
+    return (
+        f"Saved up to now: {usd_cell(found.total.saved_usd).plain}; the actions cost"
+        f" {usd_cell(found.total.fees_usd).plain} once, so net {net}. Savings count from the"
+        " moment at which bytes were gone, not from when a plan was applied."
+    )
+
+
+def _own(found: DoneSection) -> Iterator[Notes]:
+    told = []
+    if found.own_kwh is not None:
+        told.append(f"{digits(found.own_kwh)} kWh")
+    if found.own_kgco2e is not None:
+        told.append(f"{digits(found.own_kgco2e)} kg CO₂e")
+    if found.own_usd is not None:
+        told.append(usd_cell(found.own_usd).plain)
+    if told:
+        yield Notes(lines=(f"The runs themselves used {', '.join(told)}, as they metered it.",))
+    else:
+        yield Notes(lines=("What the runs themselves used was not metered.",), tone="muted")
+
+
+def _kinds_table(found: DoneSection) -> Table:
+    rows = [
+        Row(cells=(name_cell(entry.kind.replace("_", " ")), *_cells(entry.savings)))
+        for entry in found.kinds
+    ]
+    total = Row(cells=(words_cell("Total"), *_cells(found.total)), is_fixed=True, is_total=True)
+    return Table(
+        key="done-kinds",
+        title="By kind of action",
+        columns=(
+            Column(title="Action", definition="realised"),
+            Column(title="Actions", definition="realised", is_number=True),
+            Column(title="Took effect", definition="realised", is_number=True),
+            Column(title="Bytes", definition="realised", is_number=True),
+            Column(title="Saves a month", definition="realised", is_number=True),
+            Column(title="CO₂e a month", definition="realised", is_number=True),
+            Column(title="Saved up to now", definition="saved", is_number=True),
+            Column(title="Waiting", definition="waiting", is_number=True),
+            Column(title="will save a month", definition="waiting", is_number=True),
+            Column(title="USD once", definition="fees", is_number=True),
+        ),
+        rows=(*rows, total),
+    )
+
+
+def _cells(savings: Savings) -> tuple[Cell, ...]:
+    unknown = savings.unknown_savings > 0
+    return (
+        count_cell(savings.actions),
+        count_cell(savings.realised_actions),
+        bytes_cell(savings.realised_bytes),
+        usd_cell(savings.realised_usd, is_part=unknown),
+        amount_cell(savings.realised_kgco2e, "kgco2e"),
+        usd_cell(savings.saved_usd, is_part=unknown),
+        count_cell(savings.waiting_actions),
+        usd_cell(savings.waiting_usd, is_part=unknown),
+        usd_cell(savings.fees_usd),
+    )
+
+
+def _runs_table(found: DoneSection) -> Table:
+    note = ""
+    if found.total_runs > len(found.runs):
+        note = f"The newest {len(found.runs):,} of {found.total_runs:,} runs."
+    return Table(
+        key="runs",
+        title="Runs",
+        columns=(
+            Column(title="Began (UTC)", definition="run"),
+            Column(title="Run", definition="run"),
+            Column(title="State", definition="run"),
+            Column(title="Actions", definition="run", is_number=True),
+            Column(title="Done", definition="run", is_number=True),
+            Column(title="Pending", definition="run", is_number=True),
+            Column(title="Skipped", definition="run", is_number=True),
+            Column(title="Failed", definition="run", is_number=True),
+            Column(title="Planned a month", definition="planned", is_number=True),
+            Column(title="Realised a month", definition="realised", is_number=True),
+            Column(title="Saved up to now", definition="saved", is_number=True),
+            Column(title="USD once", definition="fees", is_number=True),
+            Column(title="Why not all", definition="run"),
+        ),
+        rows=tuple(Row(cells=_run_cells(run)) for run in found.runs),
+        note=note,
+    )
+
+
+def _run_cells(run: RunRow) -> tuple[Cell, ...]:
+    reasons = sorted(run.reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+    told = ", ".join(f"{name} {number:,}" for name, number in reasons[:4])
+    return (
+        time_cell(run.started_at),
+        name_cell(run.run_id),
+        words_cell(run.state, tone=_TONES.get(run.state, "")),
+        count_cell(run.actions),
+        count_cell(run.done),
+        count_cell(run.pending),
+        count_cell(run.skipped),
+        Cell(text=f"{run.failed:,}", sort=run.failed, tone="bad" if run.failed else ""),
+        usd_cell(run.planned_usd),
+        usd_cell(run.savings.realised_usd, is_part=run.savings.unknown_savings > 0),
+        usd_cell(run.savings.saved_usd, is_part=run.savings.unknown_savings > 0),
+        usd_cell(run.savings.fees_usd),
+        Cell(text=told or "\u2013", sort=told, is_name=bool(told)),
+    )
