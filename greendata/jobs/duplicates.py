@@ -114,9 +114,7 @@ def find_groups(request: DuplicatesRequest) -> DuplicateGroups:
         return groups_of(connection, request)
 
 
-def groups_of(
-    connection: duckdb.DuckDBPyConnection, request: DuplicatesRequest
-) -> DuplicateGroups:
+def groups_of(connection: duckdb.DuckDBPyConnection, request: DuplicatesRequest) -> DuplicateGroups:
     """The same over the views of an open catalog."""
     totals, candidates = _count(connection, request)
     groups = _largest_groups(connection, request)

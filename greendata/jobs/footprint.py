@@ -169,7 +169,8 @@ def measure_footprint(request: FootprintRequest) -> FootprintSummary:
         model_version=model_version(),
         assumptions=tuple(assumptions_of(rows)),
         sources=sources(
-            {(row["store"], row["region"] or list_region(row["store"])) for row in rows}, SOURCE_FILES
+            {(row["store"], row["region"] or list_region(row["store"])) for row in rows},
+            SOURCE_FILES,
         ),
         warnings=(*warnings, *unknown_regions(rows)),
     )

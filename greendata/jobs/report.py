@@ -86,7 +86,8 @@ def choose_target(
     """
     if file_format is None and output is None:
         raise UsageError(
-            "say where the report goes", hint="greendata report -o report.html, or --format markdown."
+            "say where the report goes",
+            hint="greendata report -o report.html, or --format markdown.",
         )
     path = None if output is None else Path(output)
     chosen = file_format or _ENDINGS.get("" if path is None else path.suffix.lower())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from greendata.catalog.tables import Catalog
-    from greendata.report.document import RefreshPoint, ScanPoint, TrendSection
+    from greendata.report.document import ScanPoint, TrendSection
 
 MOST_POINTS = 200
 """Scans, and refreshes, that a report shows; of more the newest."""

@@ -45,7 +45,7 @@ SELECT dataset AS name, coalesce(redundant_text_bytes, 0) AS weight, *
 FROM held LEFT JOIN found USING (dataset)
 """
 _SIDES = (
-    "SELECT a AS name, a_in_b_documents * a_documents AS shared FROM \"overlaps\""
+    'SELECT a AS name, a_in_b_documents * a_documents AS shared FROM "overlaps"'
     " WHERE level = 'dataset' UNION ALL"
     " SELECT b, b_in_a_documents * b_documents FROM \"overlaps\" WHERE level = 'dataset'"
 )

@@ -221,9 +221,7 @@ def _intensities(
         footprint = total(row_footprint(row, prices) for row in rows)
         groups.append(Group(name=name, footprint=footprint))
     return tuple(
-        Intensity(
-            dataset=entry.dataset, unit=entry.unit, gco2e=entry.gco2e, detail=entry.detail
-        )
+        Intensity(dataset=entry.dataset, unit=entry.unit, gco2e=entry.gco2e, detail=entry.detail)
         for entry in intensities_of(groups, unique)
     )
 

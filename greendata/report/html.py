@@ -28,9 +28,7 @@ LONGEST_NAME = 512
 def html(page: Page) -> str:
     """The whole page."""
     style, script = _file("report.css"), _file("report.js")
-    return _template().render(
-        page=page, style=style, script=script, policy=_policy(style, script)
-    )
+    return _template().render(page=page, style=style, script=script, policy=_policy(style, script))
 
 
 def _policy(style: str, script: str) -> str:

@@ -37,10 +37,7 @@ def redundant_section(found: RedundantSection) -> Section:
     if not found.is_scanned:
         blocks = (
             Notes(
-                lines=(
-                    "No scan is in this catalog, so nothing is known of documents. Run:"
-                    " greendata scan URI",
-                ),
+                lines=("Nothing was scanned into this catalog yet. Run: `greendata scan URI`",),
                 tone="muted",
             ),
         )
@@ -74,9 +71,7 @@ def _datasets_table(found: RedundantSection) -> Table:
     rows.append(
         Row(cells=(words_cell("Total"), *_counts(found.total)), is_fixed=True, is_total=True)
     )
-    return Table(
-        key="redundant-by-dataset", title="By dataset", columns=_COLUMNS, rows=tuple(rows)
-    )
+    return Table(key="redundant-by-dataset", title="By dataset", columns=_COLUMNS, rows=tuple(rows))
 
 
 def _counts(entry: RedundantDataset, bar: Bar | None = None) -> tuple[Cell, ...]:
@@ -122,11 +117,8 @@ def _map(found: RedundantSection) -> Iterator[HeatMap]:
 
 
 def _square(share: float, exact: float) -> Square:
-    percent = format_share(share).removesuffix(" %")
-    if percent.endswith(".0"):
-        percent = percent[:-2]
     return Square(
-        text=percent,
+        text=format_share(share).removesuffix(" %").removesuffix(".0"),
         level=max(1, min(10, round(share * 10))),
         words=f"{format_share(share)}, {format_share(exact)} exactly",
     )
@@ -192,9 +184,5 @@ def _group_cells(group: DuplicateGroup, bar: Bar | None, *, has_texts: bool) -> 
 
 def _candidates(found: RedundantSection) -> Iterator[Notes]:
     if found.unverified_candidates:
-        yield Notes(
-            lines=(
-                f"{found.unverified_candidates:,} candidates could not be verified, because a text"
-                " could not be read. They are counted nowhere.",
-            )
-        )
+        told = f"Candidates that could not be verified: {found.unverified_candidates:,}."
+        yield Notes(lines=(f"{told} Their texts could not be read; they are counted nowhere.",))

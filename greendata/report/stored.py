@@ -130,9 +130,7 @@ def _cells(
         UNKNOWN_CELL if is_unsized else bytes_cell(found.size_bytes, size),
         share_cell(found.size_bytes, 0 if is_unsized else total.footprint.size_bytes),
         amount_cell(found.cost_usd, "usd", is_part=is_part("priced", found)),
-        amount_cell(
-            found.energy_kwh, "kwh", is_part=is_part("energy", found), unit=units.energy
-        ),
+        amount_cell(found.energy_kwh, "kwh", is_part=is_part("energy", found), unit=units.energy),
         amount_cell(
             found.carbon_kgco2e,
             "kgco2e",
@@ -182,12 +180,8 @@ def _parts_cell(tiers: Mapping[str, int], whole: int) -> Cell:
 
 def _unsized(total: StoredGroup) -> Iterator[Notes]:
     if total.unsized_objects:
-        yield Notes(
-            lines=(
-                f"Incomplete uploads: {total.unsized_objects:,}. Their size is not known; they count"
-                " as objects, and in no amount.",
-            )
-        )
+        told = f"Incomplete uploads: {total.unsized_objects:,}. Their size is not known; they"
+        yield Notes(lines=(f"{told} count as objects, and in no amount.",))
 
 
 def _missing(total: Footprint) -> Iterator[Notes]:
@@ -233,4 +227,3 @@ def _intensities(found: StoredSection) -> Iterator[Table]:
 
 def _unit_column(unit: str) -> Column:
     return Column(title=f"CO₂e for one {unit}", definition="intensity", is_number=True)
-

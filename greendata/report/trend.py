@@ -14,7 +14,7 @@ from greendata.report.figures import (
     time_cell,
     words_cell,
 )
-from greendata.report.page import Cell, Column, Curve, Notes, Plot, Row, Section, Table
+from greendata.report.page import Block, Cell, Column, Curve, Notes, Plot, Row, Section, Table
 from greendata.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
@@ -27,12 +27,16 @@ _TOP, _BOTTOM = 6.0, 94.0
 
 def trend_section(found: TrendSection) -> Section:
     """Curves of stored and redundant bytes, and the scans and refreshes themselves."""
-    blocks = [*_plot(found.scans), *_scans_table(found), *_refreshes_table(found)]
+    blocks: tuple[Block, ...] = (
+        *_plot(found.scans),
+        *_scans_table(found),
+        *_refreshes_table(found),
+    )
     return Section(
         key="trend",
         title="How it went",
         lead="From scan to scan, each over the places it was given.",
-        blocks=tuple(blocks) or (Notes(lines=("Nothing in this time.",), tone="muted"),),
+        blocks=blocks or (Notes(lines=("Nothing in this time.",), tone="muted"),),
     )
 
 
@@ -124,23 +128,22 @@ def _scope(scan: ScanPoint) -> str:
 def _scans_table(found: TrendSection) -> Iterator[Table]:
     if not found.scans:
         return
-    rows = []
-    for scan in reversed(found.scans):
-        rows.append(
-            Row(
-                cells=(
-                    time_cell(scan.committed_at),
-                    Cell(text=_scope(scan), sort=json.dumps(scan.uris), is_name=True),
-                    count_cell(scan.objects),
-                    bytes_cell(scan.object_bytes),
-                    count_cell(scan.documents),
-                    bytes_cell(scan.text_bytes),
-                    bytes_cell(scan.redundant_text_bytes),
-                    share_cell(scan.redundant_text_bytes, scan.text_bytes),
-                    Cell(text=format_seconds(scan.seconds), sort=scan.seconds),
-                )
+    rows = [
+        Row(
+            cells=(
+                time_cell(scan.committed_at),
+                Cell(text=_scope(scan), sort=json.dumps(scan.uris), is_name=True),
+                count_cell(scan.objects),
+                bytes_cell(scan.object_bytes),
+                count_cell(scan.documents),
+                bytes_cell(scan.text_bytes),
+                bytes_cell(scan.redundant_text_bytes),
+                share_cell(scan.redundant_text_bytes, scan.text_bytes),
+                Cell(text=format_seconds(scan.seconds), sort=scan.seconds),
             )
         )
+        for scan in reversed(found.scans)
+    ]
     yield Table(
         key="scans",
         title="Scans",
