@@ -22,7 +22,7 @@ SAVED_AT_PURGE = ("quarantine", "expire", "relocate", "recompress")
 _KINDS = ", ".join(f"'{kind}'" for kind in SAVED_AT_PURGE)
 _REALISED = f"(status = 'done' AND (part = 'purge' OR part = 'apply' AND kind NOT IN ({_KINDS})))"
 _WAITING = f"(part = 'apply' AND (status = 'pending' OR status = 'done' AND kind IN ({_KINDS})))"
-_MONTHS = f"greatest(0, epoch_us($now) - epoch_us(at)) / {DAYS_A_MONTH * 86_400_000_000}.0"
+_MONTHS = f'greatest(0, epoch_us($now) - epoch_us("at")) / {DAYS_A_MONTH * 86_400_000_000}.0'
 _MONEY = "DECIMAL(38, 12)"
 
 

@@ -72,7 +72,6 @@ def sum_stored(connection: DuckDBPyConnection, as_of: date) -> None:
     """Table ``report_stored``: the inventory summed by all that decides what it costs."""
     connection.register("report_rates", rates_table(as_of))
     join = rates_join_sql(provider="i.store", region="i.region", storage_class="i.storage_class")
-    redundant = "least(i.redundant_bytes, i.size_bytes)"
     is_copy = "i.identical_to IS NOT NULL AND i.verified_copies > 0"
     connection.execute(
         "CREATE TEMP TABLE report_stored AS SELECT i.dataset, i.region, i.tier, i.store,"
@@ -82,7 +81,7 @@ def sum_stored(connection: DuckDBPyConnection, as_of: date) -> None:
         f" coalesce(sum({billed_bytes_sql('i.size_bytes')}), 0)::HUGEINT AS billed_bytes,"
         f" count(*) FILTER ({is_monitored_sql('i.size_bytes')}) AS monitored_objects,"
         " count(*) FILTER (i.redundant_bytes > 0) AS redundant_objects,"
-        f" coalesce(sum({redundant}), 0)::HUGEINT AS redundant_bytes,"
+        " coalesce(sum(i.redundant_bytes), 0)::HUGEINT AS redundant_bytes,"
         " coalesce(sum(i.documents - i.duplicate_documents) FILTER (i.is_latest), 0)::BIGINT"
         "  AS unique_documents,"
         f" count(*) FILTER ({is_copy}) AS identical_objects,"

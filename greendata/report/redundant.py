@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from greendata.report.figures import (
+    NONE_CELL,
     bars,
     bytes_cell,
     count_cell,
@@ -140,10 +141,10 @@ def _groups(found: RedundantSection) -> Iterator[Table]:
     widths = bars([group.redundant_text_bytes for group in found.groups])
     columns = [
         Column(title="Kept document", definition="group"),
-        Column(title="Dataset", definition="dataset"),
-        Column(title="Redundant documents", definition="redundant-documents", is_number=True),
         Column(title="Redundant text", definition="redundant-text", is_number=True, is_wide=True),
+        Column(title="Documents", definition="redundant-documents", is_number=True),
         Column(title="Lowest similarity", definition="group", is_number=True),
+        Column(title="Dataset", definition="dataset"),
     ]
     has_texts = any(group.text_start or group.text_problem for group in found.groups)
     if has_texts:
@@ -169,13 +170,13 @@ def _group_cells(group: DuplicateGroup, bar: Bar | None, *, has_texts: bool) -> 
         sort=f"{group.kept_uri}#{group.kept_row:020}",
         is_name=True,
     )
-    yield name_cell(group.kept_dataset)
-    yield count_cell(group.redundant_documents)
     yield bytes_cell(group.redundant_text_bytes, bar)
+    yield count_cell(group.redundant_documents)
     if group.lowest_jaccard is None:
-        yield Cell(text="\u2013", tone="muted")
+        yield NONE_CELL
     else:
         yield Cell(text=f"{group.lowest_jaccard:.3f}", sort=group.lowest_jaccard)
+    yield name_cell(group.kept_dataset)
     if has_texts and group.text_start is not None:
         yield Cell(text=group.text_start, sort=group.text_start, is_name=True)
     elif has_texts:

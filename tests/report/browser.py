@@ -35,7 +35,17 @@ class Tab:
         self._session: str | None = None
         self._events: list[dict[str, Any]] = []
         self.told: list[str] = []
-        self.requests: list[str] = []
+        self._requests: dict[str, str] = {}
+
+    @property
+    def requests(self) -> list[str]:
+        """URLs that were asked for since ``forget``."""
+        return list(self._requests.values())
+
+    def forget(self) -> None:
+        """What was told and asked for up to now."""
+        self.told.clear()
+        self._requests.clear()
 
     def start(self) -> None:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -78,7 +88,9 @@ class Tab:
         elif method == "Page.javascriptDialogOpening":
             self.told.append(f"dialog: {values['message']}")
         elif method == "Network.requestWillBeSent":
-            self.requests.append(values["request"]["url"])
+            self._requests[values["requestId"]] = values["request"]["url"]
+        elif method == "Network.loadingFailed" and values.get("blockedReason") == "csp":
+            self._requests.pop(values["requestId"])  # announced, and never sent
 
     def look(self, *, width: int, height: int = 900, scheme: str = "light") -> None:
         """The size of the window, and the colours its user prefers."""

@@ -8,7 +8,12 @@
     return made;
   }
 
-  // Values that are not known have no data-v and come last in both directions.
+  // Names are what they show. What is not known has no value and comes last in both directions.
+  function valueOf(cell) {
+    const name = cell.querySelector(".name");
+    return name ? name.textContent : cell.getAttribute("data-v");
+  }
+
   function compare(a, b, isNumber, sign) {
     if (a === null || b === null) return (a === null) - (b === null);
     return sign * (isNumber ? Number(a) - Number(b) : words.compare(a, b));
@@ -19,7 +24,7 @@
     const before = header.getAttribute("aria-sort");
     const isDescending = before ? before === "ascending" : isNumber;
     const body = table.tBodies[0];
-    const rows = Array.from(body.rows, (row) => [row.cells[place].getAttribute("data-v"), row]);
+    const rows = Array.from(body.rows, (row) => [valueOf(row.cells[place]), row]);
     rows.sort((a, b) => compare(a[0], b[0], isNumber, isDescending ? -1 : 1));
     for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
     header.setAttribute("aria-sort", isDescending ? "descending" : "ascending");
