@@ -14,10 +14,12 @@ from greendata.footprint.ranges import Range
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from greendata.report.document import DoneSection, RunRow, Savings
+    from greendata.report.document import DoneSection, RunRow, SavedPoint, Savings
 
 SAVED_AT_PURGE = ("quarantine", "expire", "relocate", "recompress")
 """Kinds that leave the old bytes where they are until they are purged."""
+
+CURVE_STEPS = 48
 
 _KINDS = ", ".join(f"'{kind}'" for kind in SAVED_AT_PURGE)
 _REALISED = f"(status = 'done' AND (part = 'purge' OR part = 'apply' AND kind NOT IN ({_KINDS})))"
@@ -89,6 +91,45 @@ def done_section(
         own_kgco2e=_metered(rows, "carbon_kgco2e"),
         own_kwh=_metered(rows, "energy_kwh"),
         own_usd=_metered_usd(rows),
+        curve=_curve(connection, chosen, rows, now),
+    )
+
+
+def _curve(
+    connection: DuckDBPyConnection, chosen: str, rows: Sequence[RunRow], now: datetime
+) -> tuple[SavedPoint, ...]:
+    """What was saved at some moments from the first run up to now."""
+    from greendata.report.document import SavedPoint
+
+    first = min((row.started_at for row in rows), default=now)
+    if first >= now:
+        return ()
+    moments = [first + (now - first) * place / CURVE_STEPS for place in range(CURVE_STEPS + 1)]
+    gone = connection.execute(
+        "SELECT epoch_us(date_trunc('hour', \"at\")), sum(monthly_saving_usd)::DOUBLE"
+        f" FROM {chosen} WHERE {_REALISED} AND monthly_saving_usd IS NOT NULL GROUP BY ALL"
+    ).fetchall()
+    saved = [(micros / 1e6, usd) for micros, usd in gone]
+    planned = [
+        ((row.finished_at or row.started_at).timestamp(), float(row.planned_usd))
+        for row in rows
+        if row.planned_usd is not None
+    ]
+    return tuple(
+        SavedPoint(
+            moment=moment,
+            saved_usd=_saved_up_to(moment, saved),
+            planned_usd=_saved_up_to(moment, planned),
+        )
+        for moment in moments
+    )
+
+
+def _saved_up_to(moment: datetime, savings: Sequence[tuple[float, float]]) -> float:
+    """Of savings in USD a month, each from a moment on."""
+    until = moment.timestamp()
+    return sum(
+        usd * (until - since) / (DAYS_A_MONTH * 86_400) for since, usd in savings if since < until
     )
 
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from greendata.report.basis import basis_section
 from greendata.report.definitions import DEFINITIONS
 from greendata.report.done import done_section, net_usd
-from greendata.report.figures import amount_cell, bytes_cell, share_cell, usd_cell
+from greendata.report.figures import amount_cell, bytes_cell, counted, share_cell, usd_cell
 from greendata.report.page import Card, Cell, Page
 from greendata.report.planned import plan_section
 from greendata.report.redundant import redundant_section
 from greendata.report.stored import is_part, stored_section
 from greendata.report.trend import trend_section
-from greendata.units import format_count
 
 if TYPE_CHECKING:
     from greendata.report.document import Report
@@ -57,7 +56,7 @@ def _cards(report: Report) -> Iterator[Card]:
         label="Stored",
         definition="stored-bytes",
         value=bytes_cell(found.size_bytes),
-        detail=f"{format_count(objects)} object{'' if objects == 1 else 's'}",
+        detail=counted(objects, "object"),
     )
     yield Card(
         label="Cost a month",
@@ -88,7 +87,7 @@ def _cards(report: Report) -> Iterator[Card]:
             label="Open plan saves a month",
             definition="planned",
             value=usd_cell(plan.monthly_saving_usd, is_part=plan.unknown_savings > 0),
-            detail=f"{format_count(plan.objects)} objects, {usd_cell(plan.fees_usd).plain} once",
+            detail=f"{counted(plan.objects, 'object')}, {usd_cell(plan.fees_usd).plain} once",
         )
 
 

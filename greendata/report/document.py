@@ -228,6 +228,15 @@ class KindRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPoint:
+    """What was saved up to a moment; ``planned_usd`` if all plans had held from their runs on."""
+
+    moment: datetime
+    saved_usd: float
+    planned_usd: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DoneSection:
     """Runs since ``since``, newest first; ``total`` is of all of them, shown or not."""
 
@@ -239,6 +248,7 @@ class DoneSection:
     own_kgco2e: float | None
     own_kwh: float | None
     own_usd: Decimal | None
+    curve: tuple[SavedPoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from greendata.report.figures import (
+    Unit,
     amount_cell,
     bytes_cell,
+    column_unit,
     count_cell,
     digits,
     name_cell,
@@ -16,10 +18,13 @@ from greendata.report.figures import (
     usd_cell,
     words_cell,
 )
-from greendata.report.page import Cell, Column, Notes, Row, Section, Table, Tone
+from greendata.report.page import Cell, Column, Notes, Plot, Row, Section, Table, Tone
+from greendata.report.plotting import Series, plot_of
 
 if TYPE_CHECKING:
     from greendata.report.document import DoneSection, RunRow, Savings
+
+MOST_REASONS = 4
 
 _TONES: dict[str, Tone] = {
     "finished": "good", "purged": "good", "partial": "warn", "stopped": "bad", "running": "warn",
@@ -40,7 +45,7 @@ def done_section(found: DoneSection) -> Section:
         key="done",
         title="What was done",
         lead=_lead(found),
-        blocks=(*_own(found), _kinds_table(found), _runs_table(found)),
+        blocks=(*_own(found), *_plot(found), _kinds_table(found), _runs_table(found)),
     )
 
 
@@ -72,12 +77,42 @@ def _own(found: DoneSection) -> Iterator[Notes]:
         yield Notes(lines=("What the runs themselves used was not metered.",), tone="muted")
 
 
+def _plot(found: DoneSection) -> Iterator[Plot]:
+    saved = [(point.moment, point.saved_usd) for point in found.curve]
+    planned = [(point.moment, point.planned_usd) for point in found.curve]
+    if not saved:
+        return
+    words = (
+        f"Up to now {_usd(saved[-1][1])} were saved; had all plans held from their runs on, it"
+        f" would be {_usd(planned[-1][1])}."
+    )
+    plot = plot_of(
+        [
+            Series(name="saved", place=0, points=saved),
+            Series(name="planned", place=1, points=planned, is_dashed=True),
+        ],
+        _usd,
+        key="saved-curve",
+        title="Saved up to now, beside what was planned",
+        words=words,
+        definition="saved",
+    )
+    if plot is not None:
+        yield plot
+
+
+def _usd(value: float) -> str:
+    return f"{digits(value)} USD"
+
+
 def _kinds_table(found: DoneSection) -> Table:
+    unit = column_unit([entry.savings.realised_kgco2e for entry in found.kinds], "kgco2e")
     rows = [
-        Row(cells=(name_cell(entry.kind.replace("_", " ")), *_cells(entry.savings)))
+        Row(cells=(words_cell(entry.kind.replace("_", " ")), *_cells(entry.savings, unit)))
         for entry in found.kinds
     ]
-    total = Row(cells=(words_cell("Total"), *_cells(found.total)), is_fixed=True, is_total=True)
+    cells = (words_cell("Total"), *_cells(found.total, unit))
+    total = Row(cells=cells, is_fixed=True, is_total=True)
     return Table(
         key="done-kinds",
         title="By kind of action",
@@ -97,14 +132,14 @@ def _kinds_table(found: DoneSection) -> Table:
     )
 
 
-def _cells(savings: Savings) -> tuple[Cell, ...]:
+def _cells(savings: Savings, unit: Unit) -> tuple[Cell, ...]:
     unknown = savings.unknown_savings > 0
     return (
         count_cell(savings.actions),
         count_cell(savings.realised_actions),
         bytes_cell(savings.realised_bytes),
         usd_cell(savings.realised_usd, is_part=unknown),
-        amount_cell(savings.realised_kgco2e, "kgco2e"),
+        amount_cell(savings.realised_kgco2e, "kgco2e", unit=unit),
         usd_cell(savings.saved_usd, is_part=unknown),
         count_cell(savings.waiting_actions),
         usd_cell(savings.waiting_usd, is_part=unknown),
@@ -123,10 +158,7 @@ def _runs_table(found: DoneSection) -> Table:
             Column(title="Began (UTC)", definition="run"),
             Column(title="Run", definition="run"),
             Column(title="State", definition="run"),
-            Column(title="Actions", definition="run", is_number=True),
             Column(title="Done", definition="run", is_number=True),
-            Column(title="Pending", definition="run", is_number=True),
-            Column(title="Skipped", definition="run", is_number=True),
             Column(title="Failed", definition="run", is_number=True),
             Column(title="Planned a month", definition="planned", is_number=True),
             Column(title="Realised a month", definition="realised", is_number=True),
@@ -140,16 +172,12 @@ def _runs_table(found: DoneSection) -> Table:
 
 
 def _run_cells(run: RunRow) -> tuple[Cell, ...]:
-    reasons = sorted(run.reasons.items(), key=lambda entry: (-entry[1], entry[0]))
-    told = ", ".join(f"{name} {number:,}" for name, number in reasons[:4])
+    told = _why_not_all(run)
     return (
         time_cell(run.started_at),
         name_cell(run.run_id),
         words_cell(run.state, tone=_TONES.get(run.state, "")),
-        count_cell(run.actions),
-        count_cell(run.done),
-        count_cell(run.pending),
-        count_cell(run.skipped),
+        Cell(text=f"{run.done:,} of {run.actions:,}", sort=run.done),
         Cell(text=f"{run.failed:,}", sort=run.failed, tone="bad" if run.failed else ""),
         usd_cell(run.planned_usd),
         usd_cell(run.savings.realised_usd, is_part=run.savings.unknown_savings > 0),
@@ -157,3 +185,14 @@ def _run_cells(run: RunRow) -> tuple[Cell, ...]:
         usd_cell(run.savings.fees_usd),
         Cell(text=told or "\u2013", sort=told, is_name=bool(told)),
     )
+
+
+def _why_not_all(run: RunRow) -> str:
+    reasons = sorted(run.reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+    counts = [
+        f"{words} {number:,}"
+        for words, number in (("pending", run.pending), ("skipped", run.skipped))
+        if number
+    ]
+    named = ", ".join(f"{name} {number:,}" for name, number in reasons[:MOST_REASONS])
+    return ", ".join(counts) + (f" ({named})" if named else "")

@@ -68,7 +68,7 @@ def time_cell(moment: datetime | None) -> Cell:
     if moment is None:
         return Cell(text="\u2013", sort=None, tone="muted")
     shown = moment.astimezone(UTC)
-    return Cell(text=f"{shown:%Y-%m-%d %H:%M}", sort=shown.timestamp())
+    return Cell(text=f"{shown:%Y-%m-%d}\u00a0{shown:%H:%M}", sort=shown.timestamp())
 
 
 def amount_cell(
@@ -117,7 +117,7 @@ def digits(value: float, *, is_money: bool = False) -> str:
         text = "0"
     elif size >= 99.95 and not (is_money and size < 1000):
         text = f"{size:,.0f}"
-    elif is_money and size >= 0.995:
+    elif is_money and size >= 0.095:
         text = f"{size:,.2f}"
     elif size >= 9.995:
         text = f"{size:.1f}"
@@ -169,3 +169,8 @@ def range_bars(values: Sequence[Range | UsdRange | None]) -> list[Bar | None]:
 
 def _percent(value: float, whole: float) -> float:
     return round(100 * value / whole, 2) if whole > 0 else 0.0
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 object``, ``2,000 objects``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 FILTERED_FROM = 8
+MOST_DOTS = 32
 
 Tone = Literal["", "good", "warn", "bad", "muted"]
 
@@ -122,6 +123,11 @@ class Curve:
     place: int
     points: tuple[tuple[float, float], ...]
     is_dashed: bool = False
+
+    @property
+    def has_dots(self) -> bool:
+        """Whether there are few enough points to mark each."""
+        return len(self.points) <= MOST_DOTS
 
     @property
     def path(self) -> str:

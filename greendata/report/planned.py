@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from greendata.plan.render import action_text, payback_text
 from greendata.report.figures import (
+    NONE_CELL,
     amount_cell,
     bytes_cell,
     count_cell,
+    counted,
     name_cell,
     usd_cell,
     words_cell,
@@ -39,8 +41,8 @@ def plan_section(plan: PlanDocument | None) -> Section:
         return Section(key="open", title="What is open", lead=lead, blocks=())
     lead = (
         f"Plan {plan.plan_id[:16]}, decided as of {plan.as_of:%Y-%m-%d %H:%M} UTC on an inventory"
-        f" of {plan.inventory_as_of:%Y-%m-%d %H:%M} UTC, for {plan.scope_objects:,} objects in"
-        " scope."
+        f" of {plan.inventory_as_of:%Y-%m-%d %H:%M} UTC, for"
+        f" {counted(plan.scope_objects, 'object')} in scope."
     )
     return Section(
         key="open",
@@ -67,9 +69,8 @@ def _warnings(plan: PlanDocument) -> Iterator[Notes]:
     ]
     if plan.totals.irreversible:
         size = bytes_cell(plan.totals.irreversible_bytes).plain
-        lines.append(
-            f"{plan.totals.irreversible:,} actions on {size} cannot be undone once purged."
-        )
+        actions = counted(plan.totals.irreversible, "action")
+        lines.append(f"Irreversible: {actions} on {size} cannot be undone once purged.")
     if lines:
         yield Notes(lines=tuple(lines), tone="warn")
 
@@ -110,7 +111,7 @@ def _cells(totals: Totals) -> tuple[Cell, ...]:
         usd_cell(totals.fees_usd),
         usd_cell(totals.monthly_saving_usd, is_part=totals.unknown_savings > 0),
         Cell(text=payback_text(totals) or "\u2013", sort=None if days is None else float(days)),
-        amount_cell(totals.carbon_kgco2e, "kgco2e"),
+        amount_cell(totals.carbon_kgco2e, "kgco2e") if totals.actions else NONE_CELL,
         count_cell(totals.irreversible),
     )
 

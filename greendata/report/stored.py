@@ -15,6 +15,7 @@ from greendata.report.figures import (
     bytes_cell,
     column_unit,
     count_cell,
+    counted,
     name_cell,
     range_bars,
     share_cell,
@@ -189,8 +190,7 @@ def _missing(total: Footprint) -> Iterator[Notes]:
         return
     shown = sorted(total.missing, key=lambda entry: -entry.size_bytes)
     lines = [
-        f"{entry.what}: {entry.objects:,} object{'' if entry.objects == 1 else 's'},"
-        f" {bytes_cell(entry.size_bytes).plain}"
+        f"{entry.what}: {counted(entry.objects, 'object')}, {bytes_cell(entry.size_bytes).plain}"
         for entry in shown[:MOST_MISSING]
     ]
     if len(shown) > MOST_MISSING:

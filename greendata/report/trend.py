@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from greendata.report.figures import (
@@ -14,15 +13,14 @@ from greendata.report.figures import (
     time_cell,
     words_cell,
 )
-from greendata.report.page import Block, Cell, Column, Curve, Notes, Plot, Row, Section, Table
+from greendata.report.page import Block, Cell, Column, Notes, Plot, Row, Section, Table
+from greendata.report.plotting import Series, plot_of
 from greendata.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from greendata.report.document import ScanPoint, TrendSection
 
 MOST_CURVES = 4
-_LEFT, _RIGHT = 2.0, 98.0
-_TOP, _BOTTOM = 6.0, 94.0
 
 
 def trend_section(found: TrendSection) -> Section:
@@ -50,61 +48,31 @@ def _series(scans: tuple[ScanPoint, ...]) -> list[list[ScanPoint]]:
 
 
 def _plot(scans: tuple[ScanPoint, ...]) -> Iterator[Plot]:
-    series = _series(scans)[:MOST_CURVES]
-    if not series:
-        return
-    points = [point for one in series for point in one]
-    first = min(point.committed_at for point in points)
-    last = max(point.committed_at for point in points)
-    highest = max(point.text_bytes for point in points)
-    if first == last or not highest:
-        return
-    curves = []
-    for place, one in enumerate(series):
-        for words, name in (("text", "text_bytes"), ("redundant text", "redundant_text_bytes")):
-            curves.append(
-                Curve(
-                    name=f"{words}, {_scope(one[0])}",
-                    place=place,
-                    points=tuple(
-                        (
-                            _across(point.committed_at, first, last),
-                            _down(getattr(point, name), highest),
-                        )
-                        for point in one
-                    ),
-                    is_dashed=name != "text_bytes",
-                )
-            )
-    yield Plot(
+    shown = _series(scans)[:MOST_CURVES]
+    series = [
+        Series(
+            name=f"{words}, {_scope(points[0])}",
+            place=place,
+            points=[(point.committed_at, getattr(point, name)) for point in points],
+            is_dashed=name != "text_bytes",
+        )
+        for place, points in enumerate(shown)
+        for words, name in (("text", "text_bytes"), ("redundant text", "redundant_text_bytes"))
+    ]
+    plot = plot_of(
+        series,
+        _label,
         key="trend-text",
         title="Text read and redundant text, by scan",
-        curves=tuple(curves),
-        x_ticks=tuple(_time_ticks(first, last)),
-        y_ticks=tuple((_down(part * highest / 2, highest), _label(part * highest / 2))
-                      for part in (0, 1, 2)),
-        words=_words(series),
+        words=_words(shown),
         definition="scan",
-    )  # fmt: skip
-
-
-def _across(moment: datetime, first: datetime, last: datetime) -> float:
-    return round(_LEFT + (_RIGHT - _LEFT) * ((moment - first) / (last - first)), 2)
-
-
-def _down(value: float, highest: float) -> float:
-    return round(_BOTTOM - (_BOTTOM - _TOP) * value / highest, 2)
+    )
+    if plot is not None:
+        yield plot
 
 
 def _label(size_bytes: float) -> str:
     return format_bytes(round(size_bytes)) if size_bytes else "0"
-
-
-def _time_ticks(first: datetime, last: datetime) -> Iterator[tuple[float, str]]:
-    middle = first + (last - first) / 2
-    form = "%Y-%m-%d" if (last - first).days >= 3 else "%m-%d %H:%M"
-    for moment in (first, middle, last):
-        yield _across(moment, first, last), moment.strftime(form)
 
 
 def _words(series: list[list[ScanPoint]]) -> str:
@@ -117,7 +85,7 @@ def _words(series: list[list[ScanPoint]]) -> str:
             f" {format_bytes(begin.redundant_text_bytes)} to"
             f" {format_bytes(end.redundant_text_bytes)}, in {len(one)} scans"
         )
-    return "; ".join(told)
+    return ". ".join(told) + "."
 
 
 def _scope(scan: ScanPoint) -> str:

@@ -32,6 +32,7 @@ def test_commands_are_those_of_the_design() -> None:
         "plan",
         "policy",
         "recompress",
+        "report",
         "restore-order",
         "resume",
         "runs",

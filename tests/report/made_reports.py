@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -32,7 +33,7 @@ def object_row(name: str, number: int, **values: Any) -> dict[str, Any]:
     """Of the table ``objects``: a hundred documents of ten kB in 400 kB."""
     uri = f"s3://b/d{NAMES.index(name) if name in NAMES else name}/{number}"
     return {
-        "object_id": hash((name, number)) >> 2,
+        "object_id": zlib.crc32(uri.encode()),
         "uri": uri,
         "store_id": "s3:aws",
         "etag": f"etag-{uri.removeprefix('s3://')}",

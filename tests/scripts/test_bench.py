@@ -42,6 +42,7 @@ TINY = {
     "listing": ["--objects", "3000"],
     "plan": ["--rows", "3000", "--repeats", "2", "--sample", "0"],
     "policies": ["--rows", "3000", "--repeats", "1"],
+    "report": ["--rows", "3000", "--repeats", "1"],
     "reading": ["--megabytes", "0.5", "--repeats", "1"],
     "sources": ["--megabytes", "0.3", "--repeats", "1"],
     "scale": ["--documents", "4000", "--sample-copies", "200"],
