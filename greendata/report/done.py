@@ -155,7 +155,7 @@ def _runs_table(found: DoneSection) -> Table:
         key="runs",
         title="Runs",
         columns=(
-            Column(title="Began (UTC)", definition="run"),
+            Column(title="Began (UTC)", definition="run", is_time=True),
             Column(title="Run", definition="run"),
             Column(title="State", definition="run"),
             Column(title="Done", definition="run", is_number=True),

@@ -56,6 +56,7 @@ class Column:
     definition: str = ""
     is_number: bool = False
     is_wide: bool = False
+    is_time: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,7 +116,7 @@ def _scans_table(found: TrendSection) -> Iterator[Table]:
         key="scans",
         title="Scans",
         columns=(
-            Column(title="When (UTC)", definition="scan"),
+            Column(title="When (UTC)", definition="scan", is_time=True),
             Column(title="What", definition="scan"),
             Column(title="Objects", definition="objects", is_number=True),
             Column(title="Stored", definition="stored-bytes", is_number=True),
@@ -150,10 +150,10 @@ def _refreshes_table(found: TrendSection) -> Iterator[Table]:
         key="refreshes",
         title="Refreshes of the inventory",
         columns=(
-            Column(title="When (UTC)", definition="refresh"),
+            Column(title="When (UTC)", definition="refresh", is_time=True),
             Column(title="Places", definition="refresh"),
             Column(title="What", definition="refresh"),
-            Column(title="As of (UTC)", definition="refresh"),
+            Column(title="As of (UTC)", definition="refresh", is_time=True),
             Column(title="Rows", definition="refresh", is_number=True),
         ),
         rows=tuple(rows),
