@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from greendata.report.page import Page
 
-LONGEST_NAME = 512
+LONGEST_NAME = 256
 """Characters of a name that are shown; keys may have 1,024 bytes, texts any number."""
 
 
