@@ -131,6 +131,7 @@ def _request(settings: Settings, **named: object) -> ApplyRequest:
     return ApplyRequest(
         catalog=settings.catalog,
         stores=config.stores,
+        datasets=config.datasets,
         limits=config.limits,
         **named,  # type: ignore[arg-type]
     )

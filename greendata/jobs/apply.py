@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from greendata.config import LimitSettings, StoreSettings
+from greendata.config import DatasetSettings, LimitSettings, StoreSettings
 from greendata.errors import (
     LimitExceededError,
     ObjectNotFoundError,
@@ -35,6 +35,7 @@ from greendata.execute.units import read_actions, units
 from greendata.jobs.deltas import DELTA_NAME, write_delta
 from greendata.jobs.results import catalog_place
 from greendata.jobs.run_summary import RunSummary, Tally
+from greendata.jobs.runs import record_run
 from greendata.jobs.show import read_plan
 from greendata.jobs.ways import find_ways, root_of
 from greendata.stores.opening import Stores, is_remote, normalise_uri
@@ -63,6 +64,7 @@ class ApplyRequest:
     directory: Path | None = None
     run_id: str | None = None
     stores: tuple[StoreSettings, ...] = ()
+    datasets: tuple[DatasetSettings, ...] = ()
     limits: LimitSettings = field(default_factory=LimitSettings)
     allow_irreversible: bool = False
     break_lease: bool = False
@@ -82,6 +84,7 @@ class Prepared:
     """
 
     request: ApplyRequest
+    catalog: Catalog
     document: PlanDocument
     folder: Path
     run_id: str
@@ -126,6 +129,7 @@ def prepare_apply(request: ApplyRequest, *, now: datetime, progress: Progress) -
     kinds, open_actions = _kinds_by_root(folder, state, folders, now)
     return Prepared(
         request=request,
+        catalog=catalog,
         document=document,
         folder=folder,
         run_id=name,
@@ -153,6 +157,13 @@ def carry_out(prepared: Prepared, *, progress: Progress) -> RunSummary:
         if not prepared.open_actions:
             return tally.summary(Ended())
         ended = _run(prepared, tally, progress)
+        record_run(
+            prepared.catalog,
+            Stores(prepared.request.stores),
+            prepared.run_id,
+            datasets=prepared.request.datasets,
+            stores=prepared.request.stores,
+        )
         return tally.summary(ended)
 
 

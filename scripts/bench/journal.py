@@ -43,7 +43,11 @@ def write_and_read(place: str, count: int, folder: Path) -> dict[str, Any]:
             time.sleep(BUCKET_SECONDS)
             return call.make()
 
-    stores = {"folder": LocalStore, "memory": MemoryStore, "bucket": lambda: Bucket(MemoryStore())}
+    stores: dict[str, Any] = {
+        "folder": LocalStore,
+        "memory": MemoryStore,
+        "bucket": lambda: Bucket(MemoryStore()),
+    }
     store: Any = stores[place]()
     runs = f"{path_to_uri(str(folder)) if place == 'folder' else 'mem://b'}/.greendata/runs"
     run_id = "0123456789abcdef-1"

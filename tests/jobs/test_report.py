@@ -115,8 +115,8 @@ def test_a_scan_of_files_is_reported_as_it_was_summarised(
     monkeypatch.chdir(tmp_path)
     write_shards(tmp_path / "data")
     found = greendata.scan(datasets={"old": "data/old", "new": "data/new"}, workers=1)
-    document = greendata.report(output="report.md", with_texts=True)
-    assert greendata.report()["redundant"]["total"] == document["redundant"]["total"]
+    document = greendata.make_report(output="report.md", with_texts=True)
+    assert greendata.make_report()["redundant"]["total"] == document["redundant"]["total"]
     redundant = document["redundant"]
     assert redundant["total"]["redundant_text_bytes"] == found.redundant_text_bytes
     assert redundant["total"]["across_documents"] == found.redundant_documents == 10

@@ -82,6 +82,7 @@ def kinds_of(name: str) -> tuple[str, ...]:
     return KINDS if name.partition(" ")[0] in MUTATIONS else READ_KINDS
 
 
+@pytest.mark.slow
 def test_at_every_point_and_with_every_fault_nothing_is_lost(world: World) -> None:
     names, picture = golden(world)
     counts: Counter[str] = Counter()
