@@ -36,9 +36,10 @@ from greendata.jobs.deltas import DELTA_NAME, write_delta
 from greendata.jobs.results import catalog_place
 from greendata.jobs.run_summary import RunSummary, Tally
 from greendata.jobs.runs import record_run
+from greendata.jobs.runs import runs_uri as runs_uri_of
 from greendata.jobs.show import read_plan
 from greendata.jobs.ways import find_ways, root_of
-from greendata.stores.opening import Stores, is_remote, normalise_uri
+from greendata.stores.opening import Stores, is_remote
 from greendata.stores.records import IF_ABSENT
 from greendata.stores.transfer import download, upload
 
@@ -115,7 +116,7 @@ def prepare_apply(request: ApplyRequest, *, now: datetime, progress: Progress) -
 
     catalog = Catalog.open(catalog_place(request.catalog, request.stores), create=False)
     store = Stores(request.stores)
-    runs_uri = runs_folder(request.catalog, request.stores)
+    runs_uri = runs_uri_of(catalog)
     folder = _plan_folder(request, store, runs_uri)
     document = read_plan(folder) if request.run_id is None else _kept_plan(folder)
     name, attempt, state = _run_of(request, document, store, runs_uri)
@@ -173,11 +174,6 @@ def call_timeout_seconds(stores: Sequence[StoreSettings]) -> float:
         entry.connect_timeout_seconds + entry.read_timeout_seconds
         for entry in (*stores, StoreSettings(match=""))
     )
-
-
-def runs_folder(catalog: str, stores: Sequence[StoreSettings]) -> str:
-    """URI, with a slash at its end, of the folder of all runs of a catalog."""
-    return f"{normalise_uri(catalog, stores).rstrip('/')}/runs/"
 
 
 def _plan_folder(request: ApplyRequest, store: Stores, runs_uri: str) -> Path:
