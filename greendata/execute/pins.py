@@ -13,7 +13,7 @@ import json
 from typing import TYPE_CHECKING
 
 from greendata.errors import IntegrityError, PreconditionFailedError
-from greendata.execute.records import skipped
+from greendata.execute.records import skipped, step_id
 from greendata.stores.records import IF_ABSENT
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 PINS = "pins"
 """Folder, below ``.greendata/``."""
+
+PIN_SUFFIX = ".json"
+"""Of pins; a local store leaves files of its own beside them."""
 
 
 def pins_folder(uri: str, context: Context) -> str:
@@ -36,7 +39,7 @@ def pin(survivor: Survivor, action: Action, context: Context) -> None:
     Raises:
         IntegrityError: the pin that is there is of something else.
     """
-    uri = _pin_uri(survivor, action, context)
+    uri = pin_uri(survivor, action.action_id, context)
     document = {
         "pinned": survivor.uri,
         "etag": survivor.etag,
@@ -54,12 +57,13 @@ def pin(survivor: Survivor, action: Action, context: Context) -> None:
 
 def unpin(survivor: Survivor, action: Action, context: Context) -> None:
     """Take a pin off; one that is gone is no error."""
-    context.store.delete(_pin_uri(survivor, action, context))
+    context.store.delete(pin_uri(survivor, action.action_id, context))
 
 
 def is_pinned(uri: str, context: Context) -> bool:
     """Whether anything was removed in favour of this object."""
-    return next(iter(context.store.own_objects(pins_folder(uri, context))), None) is not None
+    found = context.store.own_objects(pins_folder(uri, context))
+    return any(item.uri.endswith(PIN_SUFFIX) for item in found)
 
 
 def refuse_pinned(action: Action, context: Context) -> Outcome | None:
@@ -69,5 +73,6 @@ def refuse_pinned(action: Action, context: Context) -> Outcome | None:
     return skipped("pinned", f"{action.uri}: copies of it are in quarantine in its favour.")
 
 
-def _pin_uri(survivor: Survivor, action: Action, context: Context) -> str:
-    return f"{pins_folder(survivor.uri, context)}{context.step_id(action)}.json"
+def pin_uri(survivor: Survivor, action_id: str, context: Context) -> str:
+    """Where the pin is that an action of this run puts on a survivor."""
+    return f"{pins_folder(survivor.uri, context)}{step_id(context.run_id, action_id)}{PIN_SUFFIX}"

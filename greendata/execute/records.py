@@ -35,6 +35,10 @@ REASONS = {
     "damaged": "what was stored is not what was read; nothing was switched",
     "unreachable": "the store did not answer",
     "group": "another object of its group could not go along",
+    "irreversible": "nothing takes it back",
+    "undone": "it was to be taken back, and was not",
+    "early": "its grace time is not over",
+    "policy": "nobody shows that the policy which let it expire still stands",
     "earlier": "an earlier action on the same object did not succeed",
     "waiting": "it goes on when it is due",
 }

@@ -73,6 +73,7 @@ def bring_back(action: Action, outcome: Outcome) -> Action:
         version_id=action.version_id,
         etag=action.etag,
         size_bytes=action.size_bytes,
+        source=action.source,
         to=outcome.after["quarantine"],
         policy=action.policy,
         reason="undo",

@@ -1,0 +1,309 @@
+"""``purge``: the one place that removes data, after looking once more at all that must allow it.
+
+Of what was removed, replaced or moved in favour of a survivor, both are read now and compared. Of
+what a policy let expire, the policy must still stand. A hold or retention time set since forbids
+it, and so does any doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from greendata.errors import ObjectNotFoundError
+from greendata.execute.copying import COMPARED, digest_of
+from greendata.execute.handlers.base import CannotUndo, Context, Handler
+from greendata.execute.pins import is_pinned, unpin
+from greendata.execute.quarantine import Quarantined
+from greendata.execute.records import Action, Outcome, Status, Survivor, skipped
+
+if TYPE_CHECKING:
+    from greendata.execute.runstate import RunState
+    from greendata.model import StoredObject
+    from greendata.stores.records import ObjectDetails
+
+BYTES = "sha256:"
+"""A survivor's basis that begins so has the very bytes of the object, or of what was made of it."""
+
+_OF_UNDO = "undo-"
+"""Begins the id, in journals of purge, of what an undo left in quarantine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What lies in quarantine because of one action.
+
+    Attributes:
+        item_id: in the journal of purge; an action and its undo may each have left something.
+        action_id: of the plan, which named the pin.
+        keeps: why it is not to be purged whatever its age, by a word of ``REASONS``; empty if it
+            may be.
+    """
+
+    item_id: str
+    action_id: str
+    held: Quarantined
+    keeps: str = ""
+
+    def problem(self, now: datetime, older_than: timedelta) -> str:
+        """Why it is not to be purged now; empty if it may be tried."""
+        is_early = self.held.purge_after > now or self.held.quarantined_at + older_than > now
+        return self.keeps or ("early" if is_early else "")
+
+
+def waiting(state: RunState) -> Iterator[Waiting]:
+    """All that a run has in quarantine, by its journals: not brought back, not purged."""
+    for action_id, outcome in state.outcomes.items():
+        if "quarantine" in outcome.after:
+            held = Quarantined.from_dict(outcome.after["quarantine"])
+            keeps = _undone(action_id, held, state)
+            if keeps is not None:
+                yield from _unpurged(action_id, action_id, held, keeps, state)
+    for action_id, outcome in state.undone.items():
+        if "quarantine" in outcome.after:
+            held = Quarantined.from_dict(outcome.after["quarantine"])
+            yield from _unpurged(f"{_OF_UNDO}{action_id}", action_id, held, "", state)
+
+
+def _undone(action_id: str, held: Quarantined, state: RunState) -> str | None:
+    """What an undo did to it: None where it is back."""
+    outcome = state.undone.get(action_id)
+    if outcome is None:
+        is_begun = action_id in state.undo_intents
+        return "undone" if is_begun else ""
+    if outcome.status is Status.DONE:
+        return "" if held.cause == "tier" else None  # its copy is back, not this version
+    return "undone" if outcome.reason != "irreversible" else ""
+
+
+def _unpurged(
+    item_id: str, action_id: str, held: Quarantined, keeps: str, state: RunState
+) -> Iterator[Waiting]:
+    outcome = state.purged.get(item_id)
+    if outcome is None or outcome.status is not Status.DONE:
+        yield Waiting(item_id=item_id, action_id=action_id, held=held, keeps=keeps)
+
+
+def purge_action(found: Waiting) -> Action:
+    """The action that removes it for ever."""
+    held = found.held
+    return Action(
+        action_id=found.item_id,
+        group_id=found.item_id,
+        kind="purge",
+        uri=held.uri,
+        store_id=held.store_id,
+        etag=held.etag,
+        size_bytes=held.size_bytes,
+        to=held.as_dict(),
+        source={"action_id": found.action_id},
+        policy=held.policy,
+        reversibility="irreversible",
+        survivor=held.survivor,
+    )
+
+
+class PurgeHandler(Handler):
+    """Removes one object from quarantine and leaves a tombstone in the journal.
+
+    Args:
+        policies_stand: the policies of the run were shown, and are what they were.
+        leaving: URIs of what pending actions are about to move away.
+        by: who purges, for the tombstone.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"purge"})
+
+    def __init__(self, *, policies_stand: bool, leaving: Collection[str], by: str) -> None:
+        self._policies_stand, self._leaving, self._by = policies_stand, leaving, by
+
+    def act(
+        self, action: Action, before: Mapping[str, Any], context: Context, *, is_resumed: bool
+    ) -> Outcome:
+        held = Quarantined.from_dict(action.to)
+        if held.purge_after > context.now():
+            return skipped("early", f"{held.uri}: is kept until {held.purge_after:%Y-%m-%d}.")
+        if held.form == "marker":
+            return self._marker(action, held, context)
+        try:
+            details = context.store.details(held.held_uri, version_id=held.held_version_id)
+        except ObjectNotFoundError:
+            if is_resumed:
+                return self._ended(action, held, None, context)
+            return skipped("gone", f"{held.held_uri}: is not in quarantine any more.")
+        problem = _own_problem(held, details, context)
+        if problem is not None:
+            return problem
+        found = self._allowed(held, details, context)
+        if isinstance(found, Outcome):
+            return found
+        _remove(held, details.item, context)
+        return self._ended(action, held, found or None, context)
+
+    def inverse(
+        self, action: Action, before: Mapping[str, Any], outcome: Outcome
+    ) -> Action | CannotUndo:
+        return CannotUndo(words="what was purged does not come back")
+
+    def _allowed(
+        self, held: Quarantined, details: ObjectDetails, context: Context
+    ) -> Outcome | str:
+        """SHA-256 of the object if it was read; or why it stays."""
+        if held.cause == "expire":
+            if not self._policies_stand:
+                words = "the policies of the run were not named, or are not what they were"
+                return skipped("policy", f"{held.uri}: {words}.")
+            return ""
+        if held.cause == "tier":
+            return _replaced(held, details, context)
+        if held.survivor is None:
+            return skipped("no-survivor", f"{held.uri}: the journal names no copy that stays.")
+        if held.survivor.uri in self._leaving:
+            return skipped("no-survivor", f"{held.survivor.uri}: is about to be moved away.")
+        return _survived(held, held.survivor, details, context)
+
+    def _marker(self, action: Action, held: Quarantined, context: Context) -> Outcome:
+        if not self._policies_stand:
+            return skipped("policy", f"{held.uri}: the policies of the run were not named.")
+        versions = _versions(held.uri, context)
+        if any(not item.is_delete_marker for item in versions):
+            return skipped("changed", f"{held.uri}: the delete marker hides something again.")
+        context.store.delete(held.uri, version_id=held.held_version_id)
+        return self._ended(action, held, None, context)
+
+    def _ended(
+        self, action: Action, held: Quarantined, sha256: str | None, context: Context
+    ) -> Outcome:
+        """What goes with the object, and its tombstone."""
+        if held.marker_version_id is not None:
+            _remove_marker(held, context)
+        if held.survivor is not None and held.cause != "tier":
+            named = replace(action, action_id=str(action.source["action_id"]))
+            unpin(held.survivor, named, context)
+        tombstone = {
+            "uri": held.uri,
+            "etag": held.etag,
+            "version_id": held.held_version_id,
+            "size_bytes": held.size_bytes,
+            "sha256": sha256,
+            "survivor": held.survivor.uri if held.survivor else None,
+            "survivor_etag": held.survivor.etag if held.survivor else None,
+            "cause": held.cause,
+            "policy": held.policy,
+            "at": context.now().isoformat(),
+            "by": self._by,
+        }
+        kept = {name: value for name, value in tombstone.items() if value}
+        return Outcome(status=Status.DONE, after={"tombstone": kept})
+
+
+def _own_problem(held: Quarantined, details: ObjectDetails, context: Context) -> Outcome | None:
+    """Why the object itself must stay, as it is now."""
+    item = details.item
+    if held.held_etag is not None and item.etag != held.held_etag:
+        return skipped("changed", f"{held.held_uri}: is not what was put in quarantine.")
+    if details.is_held:
+        return skipped("held", f"{held.held_uri}: a hold or a lease is on it.")
+    if details.retain_until is not None and details.retain_until > context.now():
+        words = f"is retained until {details.retain_until:%Y-%m-%d}"
+        return skipped("held", f"{held.held_uri}: {words}.")
+    if held.form == "version" and _is_current(held, context):
+        return skipped("changed", f"{held.uri}: is the current version again.")
+    is_alone = held.form == "moved" or held.marker_version_id is not None
+    if is_alone and held.cause != "recompress" and is_pinned(held.uri, context):
+        return skipped("pinned", f"{held.uri}: copies of it are in quarantine in its favour.")
+    return None
+
+
+def _is_current(held: Quarantined, context: Context) -> bool:
+    try:
+        return context.store.head(held.uri).version_id == held.held_version_id
+    except ObjectNotFoundError:
+        return False
+
+
+def _survived(
+    held: Quarantined, survivor: Survivor, details: ObjectDetails, context: Context
+) -> Outcome | str:
+    """The survivor, read now; its SHA-256 where that of the object is the same."""
+    try:
+        there = context.store.details(survivor.uri)
+    except ObjectNotFoundError:
+        return skipped("no-survivor", f"{survivor.uri}: is not there any more.")
+    if there.is_archived and there.restore_state != "restored":
+        return skipped("no-survivor", f"{survivor.uri}: is archived.")
+    if _is_same_object(there.item, details.item):
+        return skipped("no-survivor", f"{survivor.uri}: is the object in quarantine itself.")
+    proved = survivor.basis.removeprefix(BYTES) if survivor.basis.startswith(BYTES) else None
+    if proved is None:
+        if there.item.etag != survivor.etag:
+            return skipped("no-survivor", f"{survivor.uri}: is not what was compared.")
+        digest_of(there.item, context)  # raises where it cannot be read to its end
+        return ""
+    found = digest_of(there.item, context)
+    is_other_content = held.cause == "recompress"
+    is_unreadable = details.is_archived and details.restore_state != "restored"
+    expected = proved if is_other_content or is_unreadable else digest_of(details.item, context)
+    if found != expected:
+        return skipped("no-survivor", f"{survivor.uri}: does not have the bytes any more.")
+    return "" if is_other_content else found
+
+
+def _is_same_object(one: StoredObject, other: StoredObject) -> bool:
+    """Whether a survivor is only another name of what is to be removed, such as a link to it."""
+    if one.uri.startswith("file:") and other.uri.startswith("file:"):
+        return one.etag == other.etag  # which has the inode in it
+    return (one.store_id, one.uri, one.version_id) == (other.store_id, other.uri, other.version_id)
+
+
+def _replaced(held: Quarantined, details: ObjectDetails, context: Context) -> Outcome | str:
+    """Whether the current version, in another class, has the bytes of an earlier one."""
+    try:
+        there = context.store.details(held.uri)
+    except ObjectNotFoundError:
+        return skipped("no-survivor", f"{held.uri}: has no current version.")
+    if there.item.size_bytes != details.item.size_bytes:
+        return skipped("no-survivor", f"{held.uri}: its current version has another size.")
+    archived = [entry for entry in (there, details) if _is_unreadable(entry)]
+    if not archived:
+        digest = digest_of(details.item, context)
+        if digest_of(there.item, context) != digest:
+            return skipped("no-survivor", f"{held.uri}: its current version has other bytes.")
+        return digest
+    names = [n for n in COMPARED if n in there.checksums and n in details.checksums]
+    pairs = [(there.checksums[name], details.checksums[name]) for name in names[:1]]
+    if not all(one == other for one, other in pairs):
+        return skipped("no-survivor", f"{held.uri}: its current version has other bytes.")
+    if not pairs and there.item.etag != details.item.etag:
+        return skipped("archived", f"{held.uri}: nothing compares it while it is archived.")
+    return ""
+
+
+def _is_unreadable(details: ObjectDetails) -> bool:
+    return details.is_archived and details.restore_state != "restored"
+
+
+def _remove(held: Quarantined, item: StoredObject, context: Context) -> None:
+    """Exactly this version, or exactly this object of our own folder."""
+    if item.version_id is not None:
+        context.store.delete(held.held_uri, version_id=item.version_id)
+    elif held.held_uri.startswith("file:"):
+        context.store.delete(held.held_uri)  # compared just now; nobody else writes here
+    else:
+        context.store.delete(held.held_uri, etag=item.etag)
+
+
+def _remove_marker(held: Quarantined, context: Context) -> None:
+    """Our delete marker, unless a still earlier version would come to light without it."""
+    versions = _versions(held.uri, context)
+    if any(not item.is_delete_marker for item in versions):
+        return
+    with suppress(ObjectNotFoundError):
+        context.store.delete(held.uri, version_id=held.marker_version_id)
+
+
+def _versions(uri: str, context: Context) -> list[StoredObject]:
+    return [item for item in context.store.versions(uri) if item.uri == uri]

@@ -1,0 +1,189 @@
+"""What takes a run back: the inverse of each of its actions, last action first for each object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from greendata.errors import GreendataError, ObjectNotFoundError
+from greendata.execute.handlers.base import CannotUndo, Handler, outcome_of
+from greendata.execute.pins import unpin
+from greendata.execute.records import Action, Outcome, Status
+from greendata.execute.retiring import held_places
+from greendata.stores.wrappers.base import Call, StoreWrapper
+
+if TYPE_CHECKING:
+    from greendata.execute.handlers.base import Context
+    from greendata.execute.runstate import RunState
+
+_LOOKED_AT_WITHOUT_INTENT = frozenset({"quarantine", "expire", "tier"})
+"""Kinds whose handlers need nothing of what was known before."""
+
+_GROUPED = frozenset({"relocate", "recompress"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reversal:
+    """How one action is taken back.
+
+    Attributes:
+        action: of the plan.
+        inverse: what takes it back; or why nothing does; None where it is not known yet whether
+            it was done, and the store must be looked at.
+    """
+
+    action: Action
+    inverse: Action | CannotUndo | None
+
+
+def reversals(
+    units: Iterator[tuple[Action, ...]], state: RunState, handlers: Mapping[str, Handler]
+) -> Iterator[tuple[Reversal, ...]]:
+    """What is to be taken back of each unit of the plan, last action first.
+
+    Left out is what was never begun, and what was left alone.
+    """
+    for unit in units:
+        found = [_reversal(action, state, handlers) for action in reversed(unit)]
+        kept = tuple(entry for entry in found if entry is not None)
+        if kept:
+            yield kept
+
+
+def _reversal(action: Action, state: RunState, handlers: Mapping[str, Handler]) -> Reversal | None:
+    outcome = state.outcomes.get(action.action_id)
+    purged = state.purged.get(action.action_id)
+    if purged is not None and purged.status is Status.DONE:
+        return Reversal(action=action, inverse=CannotUndo(words="it was purged"))
+    if outcome is None or outcome.status is Status.FAILED:
+        is_lost = bool(state.damaged) and action.kind in _LOOKED_AT_WITHOUT_INTENT
+        if action.action_id in state.intents or is_lost:
+            return Reversal(action=action, inverse=None)
+        return None
+    if outcome.status is Status.SKIPPED:
+        return None
+    before = state.intents.get(action.action_id, {})
+    return Reversal(action=action, inverse=inverse_of(action, before, outcome, handlers))
+
+
+def inverse_of(
+    action: Action, before: Mapping[str, Any], outcome: Outcome, handlers: Mapping[str, Handler]
+) -> Action | CannotUndo:
+    """What takes one back that is done or pending.
+
+    Where the version before a change of class is still kept, it is copied forward, which needs no
+    restore of the one that was archived since.
+    """
+    try:
+        found = handlers[action.kind].inverse(action, before, outcome)
+    except KeyError:  # what was known before is in a damaged part of the journal
+        return CannotUndo(words="the journal does not have what it was before")
+    if isinstance(found, CannotUndo):
+        return found
+    if action.kind == "tier":
+        left, now = outcome.after.get("quarantine"), outcome.after["object"]
+        if left is None:
+            found = replace(found, kind="untier")
+        else:
+            found = replace(
+                found, kind="bring_back", to=left, source=action.source,
+                etag=now["etag"], version_id=now.get("version_id"),
+            )  # fmt: skip
+    if found.kind in _GROUPED:
+        return found
+    return replace(found, group_id=found.action_id)
+
+
+def settled(
+    action: Action, state: RunState, handlers: Mapping[str, Handler], context: Context
+) -> Outcome | None:
+    """What came of an action whose outcome nobody wrote: by looking, without a change.
+
+    The handler is asked to go on with it in a store that takes no changes: it either finds that
+    it was done, or would have to change something, and so it was not. None then; what it may have
+    begun is taken away.
+
+    Raises:
+        GreendataError: it cannot be known now.
+    """
+    before = state.intents.get(action.action_id, {})
+    looking = replace(context, store=_LookingStore(context.store))
+    outcome: Outcome | None = None
+    with suppress(_WouldChangeError):
+        outcome = handlers[action.kind].act(action, before, looking, is_resumed=True)
+    if outcome is not None and outcome.status in (Status.DONE, Status.PENDING):
+        return outcome
+    _drop_begun(action, context)
+    return None
+
+
+class _WouldChangeError(Exception):
+    """Not an error of this program's root: no handler may take it for one about an object."""
+
+
+class _LookingStore(StoreWrapper):
+    """Ends what begins to change anything."""
+
+    def _around(self, call: Call) -> Any:
+        if call.is_mutation:
+            raise _WouldChangeError
+        return call.make()
+
+
+def _drop_begun(action: Action, context: Context) -> None:
+    """The pin and the copy of a removal that never came to remove: the object is still there."""
+    if action.kind not in ("quarantine", "expire"):
+        return
+    if action.survivor is not None:
+        unpin(action.survivor, action, context)
+    if action.uri.startswith("file:") or context.way_of(action.uri).is_versioned:
+        return
+    with suppress(ObjectNotFoundError):
+        if context.store.head(action.uri).etag != action.etag:
+            return
+        for uri in held_places(action, context):
+            for upload in context.store.uploads(uri):
+                if upload.uri == uri:
+                    context.store.abort_upload(uri, upload.upload_id)
+            context.store.delete(uri)
+
+
+def as_units(
+    found: Sequence[Reversal], state: RunState, handlers: Mapping[str, Handler], context: Context
+) -> tuple[list[tuple[Action, ...]], list[tuple[Action, Outcome]]]:
+    """Units for the engine; and of what is not for it, what came of it.
+
+    Actions of a group stay together, others follow one another.
+    """
+    actions: list[Action] = []
+    ended: list[tuple[Action, Outcome]] = []
+    for entry in found:
+        inverse: Action | CannotUndo | Outcome | None = entry.inverse
+        if inverse is None:
+            inverse = _looked_at(entry.action, state, handlers, context)
+        if inverse is None:
+            continue
+        if isinstance(inverse, CannotUndo):
+            words = f"{entry.action.uri}: {inverse.words}"
+            outcome = Outcome(status=Status.SKIPPED, reason="irreversible", detail=words)
+            ended.append((entry.action, outcome))
+        elif isinstance(inverse, Outcome):
+            ended.append((entry.action, inverse))
+        else:
+            actions.append(inverse)
+    return ([tuple(actions)] if actions else []), ended
+
+
+def _looked_at(
+    action: Action, state: RunState, handlers: Mapping[str, Handler], context: Context
+) -> Action | CannotUndo | Outcome | None:
+    try:
+        outcome = settled(action, state, handlers, context)
+    except GreendataError as error:
+        return outcome_of(error)
+    if outcome is None:
+        return None
+    state.outcomes[action.action_id] = outcome
+    return inverse_of(action, state.intents.get(action.action_id, {}), outcome, handlers)
