@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from greendata.errors import GreendataError, ObjectNotFoundError
+from greendata.errors import GreendataError, MissingFactError, ObjectNotFoundError
 from greendata.execute.handlers.base import CannotUndo, Handler, outcome_of
+from greendata.execute.handlers.returning import RESTORE_DAYS, left_alone
 from greendata.execute.pins import unpin
-from greendata.execute.records import Action, Outcome, Status
+from greendata.execute.records import Action, Outcome, Status, skipped
 from greendata.execute.retiring import held_places
+from greendata.footprint.costs import restore_cost
+from greendata.footprint.prices import DEFAULT_CLASS, price_list
 from greendata.stores.wrappers.base import Call, StoreWrapper
 
 if TYPE_CHECKING:
@@ -55,7 +59,8 @@ def reversals(
 def _reversal(action: Action, state: RunState, handlers: Mapping[str, Handler]) -> Reversal | None:
     outcome = state.outcomes.get(action.action_id)
     purged = state.purged.get(action.action_id)
-    if purged is not None and purged.status is Status.DONE:
+    is_purged = purged is not None and purged.status is Status.DONE
+    if is_purged and action.kind != "tier":
         return Reversal(action=action, inverse=CannotUndo(words="it was purged"))
     if outcome is None or outcome.status is Status.FAILED:
         is_lost = bool(state.damaged) and action.kind in _LOOKED_AT_WITHOUT_INTENT
@@ -65,11 +70,17 @@ def _reversal(action: Action, state: RunState, handlers: Mapping[str, Handler]) 
     if outcome.status is Status.SKIPPED:
         return None
     before = state.intents.get(action.action_id, {})
-    return Reversal(action=action, inverse=inverse_of(action, before, outcome, handlers))
+    found = inverse_of(action, before, outcome, handlers, is_purged=is_purged)
+    return Reversal(action=action, inverse=found)
 
 
 def inverse_of(
-    action: Action, before: Mapping[str, Any], outcome: Outcome, handlers: Mapping[str, Handler]
+    action: Action,
+    before: Mapping[str, Any],
+    outcome: Outcome,
+    handlers: Mapping[str, Handler],
+    *,
+    is_purged: bool = False,
 ) -> Action | CannotUndo:
     """What takes one back that is done or pending.
 
@@ -83,17 +94,38 @@ def inverse_of(
     if isinstance(found, CannotUndo):
         return found
     if action.kind == "tier":
-        left, now = outcome.after.get("quarantine"), outcome.after["object"]
-        if left is None:
-            found = replace(found, kind="untier")
-        else:
-            found = replace(
-                found, kind="bring_back", to=left, source=action.source,
-                etag=now["etag"], version_id=now.get("version_id"),
-            )  # fmt: skip
-    if found.kind in _GROUPED:
-        return found
-    return replace(found, group_id=found.action_id)
+        found = _tier_back(action, outcome, found, is_purged=is_purged)
+    group_id = found.group_id if found.kind in _GROUPED else found.action_id
+    return replace(found, group_id=group_id, monthly_saving_usd=None, carbon_kgco2e=None)
+
+
+def _tier_back(action: Action, outcome: Outcome, plain: Action, *, is_purged: bool) -> Action:
+    left, now = outcome.after.get("quarantine"), outcome.after["object"]
+    if left is None or is_purged:
+        return replace(plain, kind="untier", fees_usd=restore_usd(action))
+    return replace(
+        plain,
+        kind="bring_back",
+        to=left,
+        source=action.source,
+        etag=now["etag"],
+        version_id=now.get("version_id"),
+        fees_usd=None,
+    )
+
+
+def restore_usd(action: Action) -> Decimal | None:
+    """Having what a tier action archived readable again; zero if it need not be; None not known."""
+    provider, region = action.uri.partition("://")[0], action.source.get("region")
+    prices = price_list()
+    try:
+        now = prices.find(provider, region, str(action.to["storage_class"]))
+        if now.is_readable:
+            return Decimal(0)
+        hot = prices.find(provider, region, DEFAULT_CLASS.get(provider))
+        return restore_cost(now, hot, action.size_bytes or 0, RESTORE_DAYS)
+    except MissingFactError:
+        return None
 
 
 def settled(
@@ -150,30 +182,22 @@ def _drop_begun(action: Action, context: Context) -> None:
             context.store.delete(uri)
 
 
-def as_units(
+def as_unit(
     found: Sequence[Reversal], state: RunState, handlers: Mapping[str, Handler], context: Context
-) -> tuple[list[tuple[Action, ...]], list[tuple[Action, Outcome]]]:
-    """Units for the engine; and of what is not for it, what came of it.
-
-    Actions of a group stay together, others follow one another.
-    """
+) -> tuple[Action, ...]:
+    """One unit for the engine. What nothing takes back is in it too, to be journalled as such."""
     actions: list[Action] = []
-    ended: list[tuple[Action, Outcome]] = []
     for entry in found:
         inverse: Action | CannotUndo | Outcome | None = entry.inverse
         if inverse is None:
             inverse = _looked_at(entry.action, state, handlers, context)
-        if inverse is None:
-            continue
         if isinstance(inverse, CannotUndo):
-            words = f"{entry.action.uri}: {inverse.words}"
-            outcome = Outcome(status=Status.SKIPPED, reason="irreversible", detail=words)
-            ended.append((entry.action, outcome))
-        elif isinstance(inverse, Outcome):
-            ended.append((entry.action, inverse))
-        else:
+            inverse = skipped("irreversible", f"{entry.action.uri}: {inverse.words}.")
+        if isinstance(inverse, Outcome):
+            inverse = left_alone(entry.action, inverse)
+        if inverse is not None:
             actions.append(inverse)
-    return ([tuple(actions)] if actions else []), ended
+    return tuple(actions)
 
 
 def _looked_at(
@@ -185,5 +209,4 @@ def _looked_at(
         return outcome_of(error)
     if outcome is None:
         return None
-    state.outcomes[action.action_id] = outcome
     return inverse_of(action, state.intents.get(action.action_id, {}), outcome, handlers)

@@ -38,11 +38,17 @@ def all_handlers(
     from greendata.execute.handlers.relocate import RelocateHandler
     from greendata.execute.handlers.removal import RemovalHandler
     from greendata.execute.handlers.restore import RestoreHandler
+    from greendata.execute.handlers.returning import (
+        BringBackHandler,
+        LeftAloneHandler,
+        UntierHandler,
+    )
     from greendata.execute.handlers.tier import TierHandler
     from greendata.execute.handlers.uploads import UploadsHandler
 
     made: tuple[Handler, ...] = (
         TagHandler(), HoldHandler(), RestoreHandler(), TierHandler(), RelocateHandler(manifest_of),
         RecompressHandler(rewrite, manifest_of), RemovalHandler(), UploadsHandler(),
+        BringBackHandler(), UntierHandler(), LeftAloneHandler(),
     )  # fmt: skip
     return {kind: handler for handler in made for kind in handler.kinds}

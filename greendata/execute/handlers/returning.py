@@ -136,6 +136,43 @@ class UntierHandler(Handler):
         )
 
 
+class LeftAloneHandler(Handler):
+    """Says of an action that nothing takes it back, or why nobody knows, so that it is journalled.
+
+    ``action.to`` has the outcome's ``status``, ``reason`` and ``detail``.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"left_alone"})
+
+    def act(
+        self, action: Action, before: Mapping[str, Any], context: Context, *, is_resumed: bool
+    ) -> Outcome:
+        return Outcome(
+            status=Status(action.to["status"]),
+            reason=str(action.to["reason"]),
+            detail=str(action.to["detail"]),
+        )
+
+    def inverse(
+        self, action: Action, before: Mapping[str, Any], outcome: Outcome
+    ) -> Action | CannotUndo:
+        return CannotUndo(words="nothing was done")
+
+
+def left_alone(action: Action, outcome: Outcome) -> Action:
+    """The action that only says this of another one."""
+    said = {"status": outcome.status.value, "reason": outcome.reason, "detail": outcome.detail}
+    return replace(
+        action,
+        kind="left_alone",
+        group_id=action.action_id,
+        to=said,
+        fees_usd=None,
+        monthly_saving_usd=None,
+        carbon_kgco2e=None,
+    )
+
+
 def restore_hours(uri: str, storage_class: str | None) -> float:
     """The longest that a restore at standard speed takes, by the provider's page."""
     key = (uri.partition("://")[0], storage_class or "", "restore_standard")
