@@ -26,6 +26,7 @@ from greendata.cli.runs import runs
 from greendata.cli.scan import scan
 from greendata.cli.settings import Settings
 from greendata.cli.show import show
+from greendata.cli.undo import undo
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,6 +76,7 @@ for command in (
     apply,
     resume,
     runs,
+    undo,
     doctor,
     demo,
 ):

@@ -41,16 +41,7 @@ def show_summary(found: RunSummary) -> None:
         f" {format_count(found.failed)} failed, {format_count(found.not_begun)} not begun;"
         f" {format_bytes(found.size_bytes)} in {found.seconds:.1f} s."
     )
-    if found.reasons:
-        print_line()
-        rows = []
-        for reason, count in found.reasons.items():
-            example = next(iter(found.examples.get(reason, ())), {"uri": ""})
-            rows.append(
-                (reason, format_count(count), REASONS.get(reason, ""), visible_uri(example["uri"]))
-            )
-        print_table(("reason", "actions", "because", "such as"), rows, right=("actions",))
-        print_line()
+    print_reasons(found)
     if found.stopped_because is not None:
         print_line(f"Stopped: {visible(found.stopped_because)}.")
     if found.state == "stopped":
@@ -66,6 +57,21 @@ def show_summary(found: RunSummary) -> None:
         print_line(f"To take it back: greendata undo {found.run_id}")
     if found.purge_after is not None:
         print_line(f"Nothing is removed before {found.purge_after:%Y-%m-%d}: greendata purge")
+
+
+def print_reasons(found: RunSummary) -> None:
+    """A table of why what was not done was not, with an example each."""
+    if not found.reasons:
+        return
+    print_line()
+    rows = []
+    for reason, count in found.reasons.items():
+        example = next(iter(found.examples.get(reason, ())), {"uri": ""})
+        rows.append(
+            (reason, format_count(count), REASONS.get(reason, ""), visible_uri(example["uri"]))
+        )
+    print_table(("reason", "actions", "because", "such as"), rows, right=("actions",))
+    print_line()
 
 
 def exit_code(found: RunSummary) -> int:

@@ -26,7 +26,8 @@ LONGEST_TRUST_DAYS = 30
 NEEDED = {
     **{kind: kind for kind in ("tier", "relocate", "recompress", "quarantine", "expire")},
     **dict.fromkeys(("tag", "hold", "restore", "abort_uploads"), "read"),
-    "untier": "tier", "purge": "expire",
+    "untier": "tier",
+    "purge": "expire",
     # a rule that endangers quarantine is no reason to leave there what is wanted back
     **dict.fromkeys(("bring_back", "left_alone"), "read"),
 }

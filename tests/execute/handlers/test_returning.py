@@ -82,7 +82,7 @@ class World:
         """All that a reader sees of the object."""
         details = self.store.details(self.a)
         tags = {} if self.root.startswith("file:") else self.store.tags(self.a)
-        found = {
+        found: dict[str, Any] = {
             "bytes": self.store.read(self.a),
             "type": details.content_type,
             "encoding": details.content_encoding,
@@ -316,16 +316,15 @@ def test_an_intent_without_outcome_is_settled_by_looking(world: World, moment: s
 def test_looking_changes_nothing_for_any_kind(tmp_path: Path) -> None:
     world = made_world("versioned", tmp_path)
     upload = world.store.start_upload(world.a)
+    meant: dict[str, dict[str, Any]] = {
+        "tag": {"tag": {"t": "2"}},
+        "hold": {"hold": "legal"},
+        "tier": {"storage_class": "COOL"},
+        "abort_uploads": {"upload_id": upload.upload_id},
+    }
     actions = [
         replace(world.action(kind, to), action_id=f"{number:032x}")
-        for number, (kind, to) in enumerate(
-            [
-                ("tag", {"tag": {"t": "2"}}),
-                ("hold", {"hold": "legal"}),
-                ("tier", {"storage_class": "COOL"}),
-                ("abort_uploads", {"upload_id": upload.upload_id}),
-            ]
-        )
+        for number, (kind, to) in enumerate(meant.items())
     ]
     before = world.look()
     intents = {

@@ -1,0 +1,321 @@
+"""``greendata undo``: a run taken back, by the same engine, with a journal of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from greendata.errors import LockedError
+from greendata.execute.carrying import Part
+from greendata.execute.carrying import carry_out as carry_part
+from greendata.execute.engine import Ended, EngineSettings
+from greendata.execute.handlers import all_handlers
+from greendata.execute.handlers.base import CannotUndo, Context, Way
+from greendata.execute.lease import FencedStore
+from greendata.execute.records import Action, Status
+from greendata.execute.runstate import RunState, read_run
+from greendata.execute.undo import Reversal, as_unit, reversals
+from greendata.execute.units import units
+from greendata.jobs.apply import call_timeout_seconds, interruptible, runs_folder
+from greendata.jobs.kept_plans import kept_actions
+from greendata.jobs.results import catalog_place
+from greendata.jobs.run_summary import RunSummary, Tally
+from greendata.jobs.ways import find_ways, root_of
+from greendata.stores.opening import Stores
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from greendata.config import StoreSettings
+    from greendata.execute.lease import Leases
+    from greendata.progress import Progress
+    from greendata.stores.base import Store
+
+_HEADER = ("plan_id", "attempt", "policy_digest", "actions", "folders")
+"""What of a run's header is the same in each of its journals."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoRequest:
+    """Take ``run_id`` back."""
+
+    catalog: str
+    run_id: str
+    stores: tuple[StoreSettings, ...] = ()
+    break_lease: bool = False
+    workers: int = 16
+    actions_per_second: float | None = None
+    most_failures: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedUndo:
+    """What would be taken back.
+
+    Attributes:
+        kinds: how many of each kind of action of the run.
+        unknown: how many that were begun and of which only the store tells whether they were done.
+        irreversible: how many that nothing takes back, by why.
+        restored: how many are archived and have to be made readable first, which takes hours;
+            ``restore_usd`` is what that costs, as far as prices are known, and
+            ``restored_without_price`` of how many it is not.
+        damaged: what is wrong with the run's journals.
+    """
+
+    request: UndoRequest
+    runs_uri: str
+    state: RunState
+    ways: Mapping[str, Way]
+    folders: tuple[str, ...]
+    kinds: Mapping[str, int]
+    size_bytes: int
+    unknown: int
+    irreversible: Mapping[str, int]
+    restored: int
+    restore_usd: Decimal
+    restored_without_price: int
+
+    @property
+    def open_actions(self) -> int:
+        """How many are to be looked at."""
+        return sum(self.kinds.values()) + self.unknown
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        return self.state.damaged
+
+
+def undo_run(request: UndoRequest, *, now: datetime, progress: Progress) -> RunSummary:
+    """Take a run back without asking anybody. Raises as its two halves do."""
+    return carry_out_undo(prepare_undo(request, now=now, progress=progress), progress=progress)
+
+
+def prepare_undo(request: UndoRequest, *, now: datetime, progress: Progress) -> PreparedUndo:
+    """See what there is to take back; nothing is changed.
+
+    Raises:
+        ObjectNotFoundError: there is no such run, or no catalog.
+        UnsupportedError: an endpoint cannot be changed safely.
+    """
+    from greendata.catalog.tables import Catalog
+
+    catalog = Catalog.open(catalog_place(request.catalog, request.stores), create=False)
+    store = Stores(request.stores)
+    runs_uri = runs_folder(request.catalog, request.stores)
+    state = read_run(store, runs_uri, request.run_id)
+    with kept_actions(store, runs_uri, request.run_id) as path:
+        found = [entry for unit in reversals(units(path), state, all_handlers()) for entry in unit]
+    folders = tuple((state.header or {}).get("folders", ()))
+    open_ones = [entry for entry in found if not _is_finished(entry, state)]
+    kinds: dict[str, set[str]] = {}
+    for entry in open_ones:
+        for uri, kind in _changed_uris(entry):
+            kinds.setdefault(root_of(uri, folders), set()).add(kind)
+    return PreparedUndo(
+        request=request,
+        runs_uri=runs_uri,
+        state=state,
+        ways=find_ways(kinds, catalog=catalog, store=store, now=now, progress=progress),
+        folders=folders,
+        **_counts(open_ones),
+    )
+
+
+def carry_out_undo(prepared: PreparedUndo, *, progress: Progress) -> RunSummary:
+    """Take back what is not yet; done again it changes nothing.
+
+    Raises:
+        LockedError: another run is at work in one of the stores.
+        GreendataError, OSError: the journal cannot be written.
+    """
+    state, request = prepared.state, prepared.request
+    header = state.header or {}
+    tally = Tally(request.run_id, str(header.get("plan_id", "")), int(header.get("attempt", 1)))
+    store = Stores(request.stores)
+    with kept_actions(store, prepared.runs_uri, request.run_id) as path:
+        handlers = all_handlers()
+        for unit in reversals(units(path), state, handlers):
+            for entry in unit:
+                if _is_finished(entry, state):
+                    action_id = entry.action.action_id
+                    tally.add(_without_money(entry.action), state.undone.get(action_id))
+        ended = Ended()
+        if prepared.ways:
+            ended = _Undoing(prepared, store, tally, progress).run(path)
+    return _as_undo(tally.summary(ended))
+
+
+def _as_undo(found: RunSummary) -> RunSummary:
+    return replace(found, state="undone" if found.state == "finished" else found.state)
+
+
+def _is_finished(entry: Reversal, state: RunState) -> bool:
+    """What was left alone is tried again: whatever was in the way may be gone."""
+    undone = state.undone.get(entry.action.action_id)
+    if undone is None:
+        return False
+    is_final = undone.status is Status.SKIPPED and undone.reason == "irreversible"
+    return undone.status is Status.DONE or is_final
+
+
+def _without_money(action: Action) -> Action:
+    return replace(action, fees_usd=None, monthly_saving_usd=None)
+
+
+def _changed_uris(entry: Reversal) -> Iterator[tuple[str, str]]:
+    """URIs that are changed, with the kind that does it."""
+    inverse = entry.inverse
+    action = inverse if isinstance(inverse, Action) else entry.action
+    kind = inverse.kind if isinstance(inverse, Action) else "left_alone"
+    yield action.uri, kind
+    if entry.action.survivor is not None:
+        yield entry.action.survivor.uri, kind
+    for uri in _uris_in(action.to):
+        yield uri, kind
+
+
+def _uris_in(value: Any) -> Iterator[str]:
+    """URIs of copies, quarantine, survivors and manifests among the parameters of an action."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if name in ("uri", "held_uri", "manifest") and isinstance(inner, str):
+                yield inner
+            else:
+                yield from _uris_in(inner)
+
+
+def _counts(found: Sequence[Reversal]) -> dict[str, Any]:
+    kinds, irreversible = Counter[str](), Counter[str]()
+    unknown = size_bytes = restored = without_price = 0
+    restore_usd = Decimal(0)
+    for entry in found:
+        inverse = entry.inverse
+        if inverse is None:
+            unknown += 1
+        elif isinstance(inverse, CannotUndo):
+            irreversible[inverse.words] += 1
+        else:
+            kinds[entry.action.kind] += 1
+            size_bytes += entry.action.size_bytes or 0
+            if inverse.kind == "untier" and inverse.fees_usd != 0:
+                restored += 1
+                restore_usd += inverse.fees_usd or 0
+                without_price += inverse.fees_usd is None
+    return {
+        "kinds": dict(sorted(kinds.items())),
+        "size_bytes": size_bytes,
+        "unknown": unknown,
+        "irreversible": dict(irreversible),
+        "restored": restored,
+        "restore_usd": restore_usd,
+        "restored_without_price": without_price,
+    }
+
+
+class _Undoing:
+    """The part ``undo`` of a run."""
+
+    def __init__(
+        self, prepared: PreparedUndo, store: Store, tally: Tally, progress: Progress
+    ) -> None:
+        self._prepared, self._store = prepared, store
+        self._tally, self._progress = tally, progress
+        self._handlers = all_handlers()
+        self._state = prepared.state
+        self._part_state = _part_state(prepared.state)
+        self._fenced: Store = store
+
+    def run(self, path: Path) -> Ended:
+        request, prepared = self._prepared.request, self._prepared
+        header = self._state.header or {}
+        part = Part(
+            store=self._store,
+            fenced=self._fence,
+            runs_uri=prepared.runs_uri,
+            run_id=request.run_id,
+            name="undo",
+            ways=prepared.ways,
+            way_of=self._way_of,
+            state=self._part_state,
+            handlers=self._handlers,
+            settings=EngineSettings(
+                workers=request.workers,
+                actions_per_second=request.actions_per_second,
+                most_failures=request.most_failures,
+            ),
+            header={name: header[name] for name in _HEADER if name in header},
+            now=_now,
+            call_timeout_seconds=call_timeout_seconds(request.stores),
+            is_broken=request.break_lease,
+        )
+        self._progress.stage(f"undo of {request.run_id}", prepared.size_bytes)
+        with contextlib.ExitStack() as stack:
+            return carry_part(
+                part,
+                self._units(path),
+                progress=self._progress,
+                on_outcome=self._tally.add,
+                on_leased=self._read_again,
+                on_engine=lambda engine: stack.enter_context(interruptible(engine)),
+                finish=lambda ended: _as_undo(self._tally.summary(ended)).state,
+            )
+
+    def _fence(self, leases: Leases) -> Store:
+        longest = call_timeout_seconds(self._prepared.request.stores)
+        self._fenced = Stores(
+            self._prepared.request.stores,
+            around=lambda inner: FencedStore(inner, leases, call_timeout_seconds=longest),
+        )
+        return self._fenced
+
+    def _way_of(self, uri: str) -> Way:
+        return self._prepared.ways[root_of(uri, self._prepared.folders)]
+
+    def _read_again(self) -> None:
+        """Whoever had the lease may have done something since."""
+        state = read_run(self._store, self._prepared.runs_uri, self._state.run_id)
+        if set(state.outcomes) - set(self._state.outcomes):
+            raise LockedError(
+                f"{state.run_id}: went on while it was looked at.", hint="Undo it again."
+            )
+        fresh = _part_state(state)
+        self._part_state.intents.update(fresh.intents)
+        self._part_state.outcomes.update(fresh.outcomes)
+
+    def _units(self, path: Path) -> Iterator[tuple[Action, ...]]:
+        context = Context(
+            store=self._fenced,
+            run_id=self._state.run_id,
+            now=_now,
+            way_of=self._way_of,
+        )
+        for unit in reversals(units(path), self._state, self._handlers):
+            open_ones = [entry for entry in unit if not _is_finished(entry, self._state)]
+            actions = as_unit(open_ones, self._state, self._handlers, context)
+            if actions:
+                yield actions
+
+
+def _part_state(state: RunState) -> RunState:
+    """The run as the engine takes it back: what was undone are its outcomes."""
+    return RunState(
+        run_id=state.run_id,
+        header=state.header,
+        intents=dict(state.undo_intents),
+        outcomes={
+            action_id: outcome
+            for action_id, outcome in state.undone.items()
+            if outcome.status is not Status.SKIPPED
+        },
+        replays=state.replays,
+        damaged=state.damaged,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
