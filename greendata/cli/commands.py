@@ -20,6 +20,7 @@ from greendata.cli.options import global_options
 from greendata.cli.overlap import overlap
 from greendata.cli.plan import plan
 from greendata.cli.policy import policy
+from greendata.cli.purge import purge
 from greendata.cli.recompress import export_jsonl, recompress, restore_order, verify
 from greendata.cli.report import report
 from greendata.cli.runs import runs
@@ -77,6 +78,7 @@ for command in (
     resume,
     runs,
     undo,
+    purge,
     doctor,
     demo,
 ):

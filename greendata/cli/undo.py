@@ -47,16 +47,19 @@ def undo(
     from greendata.cli.output import print_answer
     from greendata.cli.show_run import exit_code
     from greendata.cli.show_undo import show_prepared_undo, show_undone
+    from greendata.jobs.parts import Pace
     from greendata.jobs.undo import UndoRequest, carry_out_undo, prepare_undo
 
     request = UndoRequest(
         catalog=settings.catalog,
         run_id=run,
         stores=settings.config.stores,
-        break_lease=break_lease,
-        workers=workers,
-        actions_per_second=actions_per_second,
-        most_failures=most_failures,
+        pace=Pace(
+            workers=workers,
+            actions_per_second=actions_per_second,
+            most_failures=most_failures,
+            break_lease=break_lease,
+        ),
     )
     with settings.open_progress() as progress:
         prepared = prepare_undo(request, now=datetime.now(UTC), progress=progress)

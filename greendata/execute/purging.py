@@ -17,7 +17,7 @@ from greendata.errors import ObjectNotFoundError
 from greendata.execute.copying import COMPARED, digest_of
 from greendata.execute.handlers.base import CannotUndo, Context, Handler
 from greendata.execute.pins import is_pinned, unpin
-from greendata.execute.quarantine import Quarantined
+from greendata.execute.quarantine import QUARANTINE, Quarantined
 from greendata.execute.records import Action, Outcome, Status, Survivor, skipped
 
 if TYPE_CHECKING:
@@ -55,17 +55,22 @@ class Waiting:
 
 
 def waiting(state: RunState) -> Iterator[Waiting]:
-    """All that a run has in quarantine, by its journals: not brought back, not purged."""
+    """All that a run has in quarantine, by its journals: not brought back, not purged.
+
+    Of a journal that is damaged nobody knows whether a part that is lost forbids it: all of it
+    stays.
+    """
+    lost = "journal" if state.damaged else ""
     for action_id, outcome in state.outcomes.items():
         if "quarantine" in outcome.after:
             held = Quarantined.from_dict(outcome.after["quarantine"])
             keeps = _undone(action_id, held, state)
             if keeps is not None:
-                yield from _unpurged(action_id, action_id, held, keeps, state)
+                yield from _unpurged(action_id, action_id, held, lost or keeps, state)
     for action_id, outcome in state.undone.items():
         if "quarantine" in outcome.after:
             held = Quarantined.from_dict(outcome.after["quarantine"])
-            yield from _unpurged(f"{_OF_UNDO}{action_id}", action_id, held, "", state)
+            yield from _unpurged(f"{_OF_UNDO}{action_id}", action_id, held, lost, state)
 
 
 def _undone(action_id: str, held: Quarantined, state: RunState) -> str | None:
@@ -126,6 +131,8 @@ class PurgeHandler(Handler):
         held = Quarantined.from_dict(action.to)
         if held.purge_after > context.now():
             return skipped("early", f"{held.uri}: is kept until {held.purge_after:%Y-%m-%d}.")
+        if not _is_ours(held, context):
+            return skipped("changed", f"{held.held_uri}: is not in quarantine of this run.")
         if held.form == "marker":
             return self._marker(action, held, context)
         try:
@@ -198,6 +205,14 @@ class PurgeHandler(Handler):
         }
         kept = {name: value for name, value in tombstone.items() if value}
         return Outcome(status=Status.DONE, after={"tombstone": kept})
+
+
+def _is_ours(held: Quarantined, context: Context) -> bool:
+    """Whether a journal names what may be removed at all: a version, or our own folder of a run."""
+    if held.form != "moved":
+        return held.held_version_id is not None and held.held_uri == held.uri
+    below = f"/.greendata/{QUARANTINE}/{context.run_id}/"
+    return below in held.held_uri and "/../" not in held.held_uri
 
 
 def _own_problem(held: Quarantined, details: ObjectDetails, context: Context) -> Outcome | None:

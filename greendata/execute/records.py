@@ -38,6 +38,7 @@ REASONS = {
     "irreversible": "nothing takes it back",
     "undone": "it was to be taken back, and was not",
     "early": "its grace time is not over",
+    "journal": "the journal of its run is damaged in part",
     "policy": "nobody shows that the policy which let it expire still stands",
     "earlier": "an earlier action on the same object did not succeed",
     "waiting": "it goes on when it is due",

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from greendata.errors import LockedError
-from greendata.execute.carrying import Part
-from greendata.execute.carrying import carry_out as carry_part
-from greendata.execute.engine import Ended, EngineSettings
+from greendata.execute.engine import Ended
 from greendata.execute.handlers import all_handlers
-from greendata.execute.handlers.base import CannotUndo, Context, Way
-from greendata.execute.lease import FencedStore
+from greendata.execute.handlers.base import CannotUndo, Way
 from greendata.execute.records import Action, Status
 from greendata.execute.runstate import RunState, read_run
 from greendata.execute.undo import Reversal, as_unit, reversals
 from greendata.execute.units import units
-from greendata.jobs.apply import call_timeout_seconds, interruptible, runs_folder
+from greendata.jobs.apply import runs_folder
 from greendata.jobs.kept_plans import kept_actions
+from greendata.jobs.parts import FollowingPart, Pace, folders_of
 from greendata.jobs.results import catalog_place
 from greendata.jobs.run_summary import RunSummary, Tally
 from greendata.jobs.ways import find_ways, root_of
@@ -32,12 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from greendata.config import StoreSettings
-    from greendata.execute.lease import Leases
     from greendata.progress import Progress
     from greendata.stores.base import Store
-
-_HEADER = ("plan_id", "attempt", "policy_digest", "actions", "folders")
-"""What of a run's header is the same in each of its journals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +40,7 @@ class UndoRequest:
     catalog: str
     run_id: str
     stores: tuple[StoreSettings, ...] = ()
-    break_lease: bool = False
-    workers: int = 16
-    actions_per_second: float | None = None
-    most_failures: int = 20
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +61,6 @@ class PreparedUndo:
     runs_uri: str
     state: RunState
     ways: Mapping[str, Way]
-    folders: tuple[str, ...]
     kinds: Mapping[str, int]
     size_bytes: int
     unknown: int
@@ -110,7 +99,7 @@ def prepare_undo(request: UndoRequest, *, now: datetime, progress: Progress) -> 
     state = read_run(store, runs_uri, request.run_id)
     with kept_actions(store, runs_uri, request.run_id) as path:
         found = [entry for unit in reversals(units(path), state, all_handlers()) for entry in unit]
-    folders = tuple((state.header or {}).get("folders", ()))
+    folders = folders_of(state.header)
     open_ones = [entry for entry in found if not _is_finished(entry, state)]
     kinds: dict[str, set[str]] = {}
     for entry in open_ones:
@@ -121,7 +110,6 @@ def prepare_undo(request: UndoRequest, *, now: datetime, progress: Progress) -> 
         runs_uri=runs_uri,
         state=state,
         ways=find_ways(kinds, catalog=catalog, store=store, now=now, progress=progress),
-        folders=folders,
         **_counts(open_ones),
     )
 
@@ -146,7 +134,7 @@ def carry_out_undo(prepared: PreparedUndo, *, progress: Progress) -> RunSummary:
                     tally.add(_without_money(entry.action), state.undone.get(action_id))
         ended = Ended()
         if prepared.ways:
-            ended = _Undoing(prepared, store, tally, progress).run(path)
+            ended = _Undoing(prepared, store).run(path, tally, progress)
     return _as_undo(tally.summary(ended))
 
 
@@ -220,61 +208,31 @@ def _counts(found: Sequence[Reversal]) -> dict[str, Any]:
 class _Undoing:
     """The part ``undo`` of a run."""
 
-    def __init__(
-        self, prepared: PreparedUndo, store: Store, tally: Tally, progress: Progress
-    ) -> None:
+    def __init__(self, prepared: PreparedUndo, store: Store) -> None:
         self._prepared, self._store = prepared, store
-        self._tally, self._progress = tally, progress
         self._handlers = all_handlers()
         self._state = prepared.state
         self._part_state = _part_state(prepared.state)
-        self._fenced: Store = store
-
-    def run(self, path: Path) -> Ended:
-        request, prepared = self._prepared.request, self._prepared
-        header = self._state.header or {}
-        part = Part(
-            store=self._store,
-            fenced=self._fence,
+        self._part = FollowingPart(
+            "undo",
+            self._part_state,
             runs_uri=prepared.runs_uri,
-            run_id=request.run_id,
-            name="undo",
             ways=prepared.ways,
-            way_of=self._way_of,
-            state=self._part_state,
-            handlers=self._handlers,
-            settings=EngineSettings(
-                workers=request.workers,
-                actions_per_second=request.actions_per_second,
-                most_failures=request.most_failures,
-            ),
-            header={name: header[name] for name in _HEADER if name in header},
-            now=_now,
-            call_timeout_seconds=call_timeout_seconds(request.stores),
-            is_broken=request.break_lease,
+            header=prepared.state.header or {},
+            stores=prepared.request.stores,
+            pace=prepared.request.pace,
         )
-        self._progress.stage(f"undo of {request.run_id}", prepared.size_bytes)
-        with contextlib.ExitStack() as stack:
-            return carry_part(
-                part,
-                self._units(path),
-                progress=self._progress,
-                on_outcome=self._tally.add,
-                on_leased=self._read_again,
-                on_engine=lambda engine: stack.enter_context(interruptible(engine)),
-                finish=lambda ended: _as_undo(self._tally.summary(ended)).state,
-            )
 
-    def _fence(self, leases: Leases) -> Store:
-        longest = call_timeout_seconds(self._prepared.request.stores)
-        self._fenced = Stores(
-            self._prepared.request.stores,
-            around=lambda inner: FencedStore(inner, leases, call_timeout_seconds=longest),
+    def run(self, path: Path, tally: Tally, progress: Progress) -> Ended:
+        progress.stage(f"undo of {self._state.run_id}", self._prepared.size_bytes)
+        return self._part.run(
+            self._units(path),
+            self._handlers,
+            progress=progress,
+            on_outcome=tally.add,
+            on_leased=self._read_again,
+            finish=lambda ended: _as_undo(tally.summary(ended)).state,
         )
-        return self._fenced
-
-    def _way_of(self, uri: str) -> Way:
-        return self._prepared.ways[root_of(uri, self._prepared.folders)]
 
     def _read_again(self) -> None:
         """Whoever had the lease may have done something since."""
@@ -288,12 +246,7 @@ class _Undoing:
         self._part_state.outcomes.update(fresh.outcomes)
 
     def _units(self, path: Path) -> Iterator[tuple[Action, ...]]:
-        context = Context(
-            store=self._fenced,
-            run_id=self._state.run_id,
-            now=_now,
-            way_of=self._way_of,
-        )
+        context = self._part.context()
         for unit in reversals(units(path), self._state, self._handlers):
             open_ones = [entry for entry in unit if not _is_finished(entry, self._state)]
             actions = as_unit(open_ones, self._state, self._handlers, context)
@@ -315,7 +268,3 @@ def _part_state(state: RunState) -> RunState:
         replays=state.replays,
         damaged=state.damaged,
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
