@@ -15,11 +15,11 @@ from greendata.execute.purging import PurgeHandler, Waiting, purge_action, waiti
 from greendata.execute.records import Status
 from greendata.execute.runstate import RunState, list_runs, read_run
 from greendata.execute.units import read_actions
-from greendata.jobs.apply import runs_folder
 from greendata.jobs.kept_plans import kept_actions
 from greendata.jobs.parts import FollowingPart, Pace, folders_of
 from greendata.jobs.policies import load_policies
 from greendata.jobs.results import catalog_place
+from greendata.jobs.runs import runs_uri as runs_uri_of
 from greendata.jobs.ways import find_ways, root_of
 from greendata.model import SCHEMA_VERSION
 from greendata.stores.opening import Stores
@@ -141,7 +141,7 @@ def prepare_purge(request: PurgeRequest, *, now: datetime, progress: Progress) -
 
     catalog = Catalog.open(catalog_place(request.catalog, request.stores), create=False)
     store = Stores(request.stores)
-    runs_uri = runs_folder(request.catalog, request.stores)
+    runs_uri = runs_uri_of(catalog)
     states = [read_run(store, runs_uri, name) for name in list_runs(store, runs_uri)]
     chosen = [state for state in states if request.run_id in (None, state.run_id)]
     if request.run_id is not None and not chosen:

@@ -17,11 +17,11 @@ from greendata.execute.records import Action, Status
 from greendata.execute.runstate import RunState, read_run
 from greendata.execute.undo import Reversal, as_unit, reversals
 from greendata.execute.units import units
-from greendata.jobs.apply import runs_folder
 from greendata.jobs.kept_plans import kept_actions
 from greendata.jobs.parts import FollowingPart, Pace, folders_of
 from greendata.jobs.results import catalog_place
 from greendata.jobs.run_summary import RunSummary, Tally
+from greendata.jobs.runs import runs_uri as runs_uri_of
 from greendata.jobs.ways import find_ways, root_of
 from greendata.stores.opening import Stores
 
@@ -95,7 +95,7 @@ def prepare_undo(request: UndoRequest, *, now: datetime, progress: Progress) -> 
 
     catalog = Catalog.open(catalog_place(request.catalog, request.stores), create=False)
     store = Stores(request.stores)
-    runs_uri = runs_folder(request.catalog, request.stores)
+    runs_uri = runs_uri_of(catalog)
     state = read_run(store, runs_uri, request.run_id)
     with kept_actions(store, runs_uri, request.run_id) as path:
         found = [entry for unit in reversals(units(path), state, all_handlers()) for entry in unit]
