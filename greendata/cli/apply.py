@@ -132,6 +132,7 @@ def _request(settings: Settings, **named: object) -> ApplyRequest:
         catalog=settings.catalog,
         stores=config.stores,
         datasets=config.datasets,
+        carbon=config.operating.carbon,
         limits=config.limits,
         **named,  # type: ignore[arg-type]
     )

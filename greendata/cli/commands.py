@@ -23,6 +23,7 @@ from greendata.cli.policy import policy
 from greendata.cli.purge import purge
 from greendata.cli.recompress import export_jsonl, recompress, restore_order, verify
 from greendata.cli.report import report
+from greendata.cli.run import run
 from greendata.cli.runs import runs
 from greendata.cli.scan import scan
 from greendata.cli.settings import Settings
@@ -77,6 +78,7 @@ for command in (
     apply,
     resume,
     runs,
+    run,
     undo,
     purge,
     doctor,

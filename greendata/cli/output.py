@@ -66,6 +66,11 @@ def print_json(document: dict[str, Any]) -> None:
     sys.stdout.write("\n")
 
 
+def print_json_line(document: dict[str, Any]) -> None:
+    """The one JSON document of this run, on one line: for logs of schedulers."""
+    print(json.dumps(document, allow_nan=False, default=str))
+
+
 def print_answer(settings: Settings, found: Answer, show: Callable[[Answer], object]) -> None:
     """What a job found: as the one JSON document if that is asked for, else as ``show`` does."""
     if settings.is_json:

@@ -64,8 +64,11 @@ def carry_out(
     on_leased: Callable[[], None] = lambda: None,
     on_engine: Callable[[Engine], None] = lambda engine: None,
     finish: Callable[[Ended], str],
+    closing: Callable[[], Mapping[str, Any]] = dict,
 ) -> Ended:
     """Take the leases, journal, act, and note how it ended (``finish`` names it).
+
+    ``closing`` is asked then what else the last line is to say.
 
     ``on_leased`` runs before the journal begins, ``on_engine`` before the first action.
 
@@ -117,7 +120,8 @@ def carry_out(
         )
         on_engine(engine)
         ended = engine.run(units)
-        journal.append([{"type": "finish", "state": finish(ended), "at": part.now().isoformat()}])
+        last = {"type": "finish", "state": finish(ended), "at": part.now().isoformat()}
+        journal.append([{**last, **closing()}])
         return ended
 
 

@@ -40,6 +40,7 @@ REASONS = {
     "early": "its grace time is not over",
     "journal": "the journal of its run is damaged in part",
     "policy": "nobody shows that the policy which let it expire still stands",
+    "unattended": "it cannot be undone, and its policy does not allow it without anybody there",
     "earlier": "an earlier action on the same object did not succeed",
     "waiting": "it goes on when it is due",
 }

@@ -8,14 +8,15 @@ folder beside the catalog, the stores their leases, and the engine the actions.
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from greendata.config import DatasetSettings, LimitSettings, StoreSettings
 from greendata.errors import (
@@ -29,16 +30,18 @@ from greendata.execute.carrying import carry_out as carry_part
 from greendata.execute.engine import Ended, EngineSettings
 from greendata.execute.handlers import all_handlers
 from greendata.execute.lease import FencedStore
-from greendata.execute.records import run_id
+from greendata.execute.records import run_id, skipped
 from greendata.execute.runstate import RunState, list_runs, read_run, run_uri
 from greendata.execute.units import read_actions, units
 from greendata.jobs.deltas import DELTA_NAME, write_delta
+from greendata.jobs.metering import MeteredStores, RunMeter
 from greendata.jobs.results import catalog_place
 from greendata.jobs.run_summary import RunSummary, Tally
 from greendata.jobs.runs import record_run
 from greendata.jobs.runs import runs_uri as runs_uri_of
 from greendata.jobs.show import read_plan
 from greendata.jobs.ways import find_ways, root_of
+from greendata.operating.records import CarbonSettings
 from greendata.stores.opening import Stores, is_remote
 from greendata.stores.records import IF_ABSENT
 from greendata.stores.transfer import download, upload
@@ -57,9 +60,21 @@ OLDEST_PLAN_DAYS = 7
 PLAN_FILES = ("plan.json", "actions.parquet")
 
 
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyRequest:
-    """Carry out the plan in ``directory``, or go on with ``run_id``."""
+    """Carry out the plan in ``directory``, or go on with ``run_id``.
+
+    Attributes:
+        share: of the actions, always the same ones: a smaller share is part of a larger one.
+        carbon: where this machine stands and what it is, for what the run itself takes.
+        unattended: of these policies alone actions that cannot be undone are carried out; None is
+            of all, if ``allow_irreversible``.
+    """
 
     catalog: str
     directory: Path | None = None
@@ -73,6 +88,10 @@ class ApplyRequest:
     actions_per_second: float | None = None
     most_failures: int = 20
     oldest_plan_days: float = OLDEST_PLAN_DAYS
+    share: float = 1.0
+    unattended: frozenset[str] | None = None
+    carbon: CarbonSettings = field(default_factory=CarbonSettings)
+    clock: Callable[[], datetime] = utc_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +173,9 @@ def carry_out(prepared: Prepared, *, progress: Progress) -> RunSummary:
     with _folder_of(prepared):
         tally = Tally(prepared.run_id, prepared.document.plan_id, prepared.attempt)
         for action in read_actions(prepared.folder / "actions.parquet"):
-            tally.add(action, prepared.state.outcomes.get(action.action_id))
+            known = prepared.state.outcomes.get(action.action_id)
+            is_left = known is None and not _is_allowed(action, prepared.request)
+            tally.add(action, skipped("unattended") if is_left else known)
         if not prepared.open_actions:
             return tally.summary(Ended())
         ended = _run(prepared, tally, progress)
@@ -219,6 +240,11 @@ def _run_of(
     """The run of a plan: the one that was begun; a new attempt after one that was undone."""
     if request.run_id is not None:
         state = read_run(store, runs_uri, request.run_id)
+        if state.undo_intents or state.undone:
+            raise PlanError(
+                f"{request.run_id}: was undone, or is being.",
+                hint=f"Finish that with greendata undo {request.run_id}; then plan again.",
+            )
         return request.run_id, int(request.run_id.rpartition("-")[2]), state
     prefix = run_id(document.plan_id, 0).removesuffix("0")
     attempts = [
@@ -266,7 +292,8 @@ def _refuse_limits(document: PlanDocument, request: ApplyRequest) -> None:
             f"plan {document.plan_id[:16]}: goes beyond a limit: {words}",
             hint="Plan less at a time, or raise it under limits: in greendata.yaml.",
         )
-    if document.totals.irreversible and not request.allow_irreversible:
+    is_allowed = request.allow_irreversible or request.unattended is not None
+    if document.totals.irreversible and not is_allowed:
         raise LimitExceededError(
             f"plan {document.plan_id[:16]}: {document.totals.irreversible} of its actions cannot be"
             " undone once they are purged.",
@@ -313,11 +340,14 @@ def _run(prepared: Prepared, tally: Tally, progress: Progress) -> Ended:
     request, document = prepared.request, prepared.document
     store = Stores(request.stores)
     longest = call_timeout_seconds(request.stores)
+    metered = MeteredStores()
     part = Part(
         store=store,
         fenced=lambda leases: Stores(
             request.stores,
-            around=lambda inner: FencedStore(inner, leases, call_timeout_seconds=longest),
+            around=lambda inner: FencedStore(
+                metered.around(inner), leases, call_timeout_seconds=longest
+            ),
         ),
         runs_uri=prepared.runs_uri,
         run_id=prepared.run_id,
@@ -338,21 +368,46 @@ def _run(prepared: Prepared, tally: Tally, progress: Progress) -> Ended:
             "actions": document.totals.actions,
             "folders": list(prepared.folders),
         },
-        now=lambda: datetime.now(UTC),
+        now=request.clock,
         call_timeout_seconds=longest,
         is_broken=request.break_lease,
     )
     progress.stage(f"run {prepared.run_id}", document.totals.size_bytes)
+    meter = RunMeter(request.carbon.machine, region=request.carbon.region)
+
+    def own() -> dict[str, Any]:
+        stack.close()  # some meters tell only when they are stopped
+        tally.own = meter.footprint(metered.traffic())
+        found: dict[str, Any] = json.loads(json.dumps(tally.own.as_dict(), default=str))
+        return {"own": found}
+
     with contextlib.ExitStack() as stack:
+        stack.enter_context(meter)
         return carry_part(
             part,
-            units(prepared.folder / PLAN_FILES[1]),
+            _chosen_units(prepared),
             progress=progress,
             on_outcome=tally.add,
             on_leased=lambda: _keep_plan(prepared, store),
             on_engine=lambda engine: stack.enter_context(interruptible(engine)),
             finish=lambda ended: tally.summary(ended).state,
+            closing=own,
         )
+
+
+def _chosen_units(prepared: Prepared) -> Iterator[tuple[Action, ...]]:
+    """Units of the share that is asked for, without what nobody is there to allow."""
+    request = prepared.request
+    for unit in units(prepared.folder / PLAN_FILES[1]):
+        if int(unit[0].group_id[:8], 16) < request.share * 2**32:
+            allowed = tuple(action for action in unit if _is_allowed(action, request))
+            if allowed:
+                yield allowed
+
+
+def _is_allowed(action: Action, request: ApplyRequest) -> bool:
+    is_undone_again = action.reversibility != "irreversible"
+    return is_undone_again or request.unattended is None or action.policy in request.unattended
 
 
 def _keep_plan(prepared: Prepared, store: Stores) -> None:

@@ -7,6 +7,7 @@ two may be subtracted. A job's own is taken at its highest where a saving is cal
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -35,11 +36,14 @@ from greendata.jobs.meters import (
 from greendata.jobs.request import available_processors
 from greendata.operating.records import MachineSettings
 from greendata.runners.usage import UsageMeter
+from greendata.stores.local import LocalStore
+from greendata.stores.wrappers.metered import MeteredStore
 
 if TYPE_CHECKING:
     from datetime import date
 
     from greendata.footprint.carbon import Region
+    from greendata.stores.base import Store
     from greendata.stores.wrappers.metered import Price, Usage
 
 HORIZON_MONTHS = 12
@@ -71,6 +75,33 @@ class Traffic:
             written_bytes=usage.written_bytes,
             requests=dict(usage.calls),
             cost_usd=usage.cost_usd,
+        )
+
+
+class MeteredStores:
+    """Counts what goes to several back ends, with list prices; local ones are not counted."""
+
+    def __init__(self, region: str | None = None) -> None:
+        self._price = request_price(region, datetime.now(UTC).date())
+        self._made: list[MeteredStore] = []
+
+    def around(self, inner: Store) -> Store:
+        """The back end, counted."""
+        if isinstance(inner, LocalStore):
+            return inner
+        self._made.append(MeteredStore(inner, self._price))
+        return self._made[-1]
+
+    def traffic(self) -> Traffic:
+        """All that was counted so far."""
+        requests: Counter[str] = Counter()
+        for store in self._made:
+            requests.update(store.usage.calls)
+        return Traffic(
+            read_bytes=sum(store.usage.read_bytes for store in self._made),
+            written_bytes=sum(store.usage.written_bytes for store in self._made),
+            requests=dict(requests),
+            cost_usd=sum((store.usage.cost_usd for store in self._made), Decimal(0)),
         )
 
 

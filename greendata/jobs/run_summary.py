@@ -15,6 +15,7 @@ from greendata.model import SCHEMA_VERSION
 if TYPE_CHECKING:
     from greendata.execute.engine import Ended
     from greendata.execute.records import Action, Outcome
+    from greendata.jobs.metering import OwnFootprint
 
 _EXAMPLES = 5
 
@@ -28,6 +29,8 @@ class RunSummary:
             (all else is done, some go on later) or ``stopped``.
         reasons: how many actions were not done, by the words of ``REASONS``.
         examples: for each reason some of them, as ``uri`` and ``detail``.
+        carbon_kgco2e: saved a month by what is done: low, central, high; None if not known of all.
+        own: what the run itself took.
         purge_after: when the first of what waits in quarantine may be purged.
     """
 
@@ -52,11 +55,13 @@ class RunSummary:
     next_due_at: datetime | None
     purge_after: datetime | None
     seconds: float
+    carbon_kgco2e: tuple[float, float, float] | None = None
+    own: OwnFootprint | None = None
     schema_version: int = field(default=SCHEMA_VERSION)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON document of ``apply --json``."""
-        return asdict(self)
+        return {**asdict(self), "own": None if self.own is None else self.own.as_dict()}
 
 
 class Tally:
@@ -65,6 +70,7 @@ class Tally:
     def __init__(self, run_id: str, plan_id: str, attempt: int) -> None:
         self._run_id, self._plan_id, self._attempt = run_id, plan_id, attempt
         self._started_at = datetime.now(UTC)
+        self.own: OwnFootprint | None = None
         self._outcomes: dict[str, tuple[Action, Outcome | None]] = {}
 
     def add(self, action: Action, outcome: Outcome | None) -> None:
@@ -78,6 +84,7 @@ class Tally:
         examples: dict[str, list[dict[str, str]]] = {}
         fees = saving = Decimal(0)
         size_bytes = 0
+        carbon: list[tuple[float, float, float] | None] = []
         due: list[datetime] = []
         purges: list[datetime] = []
         for action, outcome in self._outcomes.values():
@@ -93,6 +100,7 @@ class Tally:
                 fees += action.fees_usd or 0
                 saving += action.monthly_saving_usd or 0
                 size_bytes += action.size_bytes or 0
+                carbon.append(action.carbon_kgco2e)
             if outcome.status is Status.PENDING and outcome.due_at is not None:
                 due.append(outcome.due_at)
             if "quarantine" in outcome.after:
@@ -118,8 +126,20 @@ class Tally:
             is_interrupted=ended.is_interrupted,
             next_due_at=min(due, default=None),
             purge_after=min(purges, default=None),
+            carbon_kgco2e=_carbon(carbon),
+            own=self.own,
             seconds=round((datetime.now(UTC) - self._started_at).total_seconds(), 3),
         )
+
+
+def _carbon(
+    found: Sequence[tuple[float, float, float] | None],
+) -> tuple[float, float, float] | None:
+    known = [bounds for bounds in found if bounds is not None]
+    if len(known) < len(found):
+        return None
+    low, central, high = (sum(bounds[place] for bounds in known) for place in range(3))
+    return (low, central, high)
 
 
 def _state(statuses: Mapping[Status | None, int], ended: Ended) -> str:

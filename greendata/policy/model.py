@@ -113,6 +113,10 @@ class Protect(Strict):
     min_copies: Annotated[int, Field(ge=1, le=100)] | None = Field(
         default=None, description="No removal unless as many verified copies stay."
     )
+    unattended: bool = Field(
+        default=False,
+        description="Scheduled runs may carry out what cannot be undone.",
+    )
     max_restore_hours: Annotated[int, Field(ge=0, le=1000)] | None = Field(
         default=None, description="No tier that takes longer to open."
     )
