@@ -172,18 +172,23 @@ def _ask_once(call: Call) -> bytes:
             ) as answer:
                 return _body(answer, call, ends_at)
     except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
-        raise _too_slow(call) from error
+        raise _too_slow(call) from _cause(call, error)
     except requests.exceptions.SSLError as error:
         raise ServiceError(
             f"{_name(call)}: its certificate is not valid for this machine",
             hint="REQUESTS_CA_BUNDLE names the certificates of a private authority.",
-        ) from error
+        ) from _cause(call, error)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         if isinstance(error, ServiceError | DeniedError):
             raise
         raise ServiceError(
             f"{_name(call)}: cannot be reached: {type(error).__name__}", is_retryable=True
-        ) from error
+        ) from _cause(call, error)
+
+
+def _cause(call: Call, error: Exception) -> Exception | None:
+    """What requests says names the whole URL, which a traceback must not show if it is secret."""
+    return error if call.shown is None else None
 
 
 class _Headers:

@@ -5,6 +5,7 @@ Names get dots for the name space and lose the unit, which OTLP carries apart, i
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,6 +44,7 @@ def push(
             "sending metrics by OTLP needs an extra package",
             hint="Install it: pip install 'greendata[otel]'",
         ) from error
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # what fails is raised here
     reader = InMemoryMetricReader()
     resource = Resource({"service.name": "greendata", "service.version": version})
     provider = MeterProvider(metric_readers=[reader], resource=resource, shutdown_on_exit=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -124,6 +125,13 @@ class TestWebhook(ChannelContract):
         assert SECRET not in str(caught.value)
         assert getattr(caught.value, "is_retryable", False) == is_retryable
         assert len(self.hook.requests) == 1
+
+
+def test_a_traceback_shows_no_secret_either() -> None:
+    hook = Webhook(f"http://127.0.0.1:9/services/{SECRET}", token=SECRET)
+    with pytest.raises(ServiceError, match="cannot be reached") as caught:
+        hook.send(ALERT)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
 def test_slack_text_calls_nobody_and_holds_no_markup(hook: Service) -> None:

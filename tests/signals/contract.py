@@ -52,9 +52,9 @@ class SignalContract:
         server.answer = self.answer(found)
         return self.signal(server.url).forecast(NOW, NOW + hours * HOURS, now=NOW)
 
-    def complaint(self, server: Service, found: Any) -> str:
+    def complaint(self, server: Service, found: Any, hours: float = 3.0) -> str:
         with pytest.raises(ServiceError) as caught:
-            self.told(server, found)
+            self.told(server, found, hours)
         assert caught.value.exit_code == 20
         assert SECRET not in f"{caught.value} {caught.value.hint}"
         return str(caught.value)
@@ -92,7 +92,7 @@ class SignalContract:
         body = self.body([100, 100, 100], start=NOW - 9 * HOURS)
         assert "stale" in self.complaint(server, body)
         late = self.body([100, 100, 100], start=NOW + 9 * HOURS)
-        assert "tells nothing about" in self.complaint(server, late)
+        assert "tells nothing about" in self.complaint(server, late, hours=20)
 
     def test_refuses_a_stale_forecast(self, server: Service) -> None:
         if not self.has_age:
