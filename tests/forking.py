@@ -3,7 +3,8 @@
 Each run of ``python -m greendata`` spends about a second of processor time on loading, and the
 tests start hundreds. Here one server loads everything once and forks itself for each program, with
 that program's arguments, environment, folder and streams. It has no thread that a fork would lose
-(``test_forking.py``), and ends when the socket to the process of the tests closes.
+(``test_forking.py``), and ends when the socket to the process of the tests closes. Its programs may
+ask it for others.
 
 ``python -m tests.forking FD`` is the server.
 """
@@ -17,6 +18,7 @@ import json
 import os
 import pkgutil
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -48,14 +50,15 @@ class Forked:
 
     def __init__(self, reply: socket.socket, streams: Sequence[IO[bytes]]) -> None:
         self._reply, self._streams = reply, streams
-        self.pid = self._receive()
+        (self.pid,) = self._receive()
         self.returncode: int | None = None
+        self.cpu_seconds, self.peak_rss_bytes = 0.0, 0
 
-    def _receive(self) -> int:
-        told = self._reply.recv(64)
+    def _receive(self) -> list[int]:
+        told = self._reply.recv(256)
         if not told:
             raise RuntimeError("the server of forked programs died")
-        return int(told)
+        return [int(word) for word in told.split()]
 
     def send_signal(self, number: int) -> None:
         """Nothing when the program is known to have ended."""
@@ -71,7 +74,8 @@ class Forked:
         if self.returncode is None:
             self._reply.settimeout(timeout)
             try:
-                self.returncode = self._receive()
+                self.returncode, cpu_microseconds, self.peak_rss_bytes = self._receive()
+                self.cpu_seconds = cpu_microseconds / 1e6
             except TimeoutError as error:
                 self.kill()
                 raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0) from error
@@ -94,19 +98,26 @@ def _content(stream: IO[bytes]) -> str:
 class Server:
     """What forks; it is asked over a socket."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, asked: socket.socket, process: subprocess.Popen[bytes] | None = None
+    ) -> None:
+        self._socket, self._process, self._lock = asked, process, threading.Lock()
+        self.pid = process.pid if process else None
+
+    @classmethod
+    def started(cls) -> Server:
+        """A new one."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             # OpenBLAS would start threads
             environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "tests.forking", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=environment,
                 cwd=ROOT,
             )
-        self.pid = self._process.pid
-        self._socket, self._lock = ours, threading.Lock()
+        return cls(ours, process)
 
     def start(self, request: bytes, output: IO[bytes], errors: IO[bytes]) -> Forked:
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -117,13 +128,20 @@ class Server:
 
     def close(self) -> None:
         self._socket.close()
-        self._process.wait()
+        if self._process is not None:
+            self._process.wait()
+
+
+_asked_by_programs: socket.socket | None = None
+"""Set in a forked program."""
 
 
 @cache
 def server() -> Server:
     """The one of this process."""
-    made = Server()
+    if _asked_by_programs is not None:
+        return Server(_asked_by_programs)
+    made = Server.started()
     atexit.register(made.close)
     return made
 
@@ -134,7 +152,10 @@ def start_forked(
     environment: Mapping[str, str],
     folder: Path | None = None,
 ) -> Forked:
-    """``python -m MODULE ARGUMENTS`` in a folder, not waited for."""
+    """``python -m MODULE ARGUMENTS`` in a folder, not waited for.
+
+    ``module`` may also be the path of a script, or ``-c``, and the program the first argument.
+    """
     request = {
         "module": module,
         "arguments": [str(argument) for argument in arguments],
@@ -169,16 +190,21 @@ def _load() -> None:
         importlib.import_module(name)
 
 
-def _serve(requests: socket.socket) -> None:
+def serve(requests: socket.socket) -> None:
     """A process for each request, which starts the program, tells its number and how it ends."""
+    global _asked_by_programs
+    _load()
     signal.signal(signal.SIGCHLD, _reap)
+    _asked_by_programs, from_programs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     while True:
-        content, handles, _, _ = socket.recv_fds(requests, _LARGEST_REQUEST, 3)
+        asking, _, _ = select.select([requests, from_programs], [], [])
+        content, handles, _, _ = socket.recv_fds(asking[0], _LARGEST_REQUEST, 3)
         if not content:
             return
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             requests.close()
+            from_programs.close()
             _attend(json.loads(content), *handles)
         for handle in handles:
             os.close(handle)
@@ -197,9 +223,10 @@ def _attend(request: dict[str, Any], output: int, errors: int, reply: int) -> No
             answers.close()
             _become(request, output, errors)
         answers.send(str(child).encode())
-        _, status = os.waitpid(child, 0)
+        _, status, usage = os.wait4(child, 0)
+        code, cpu_seconds = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
         with contextlib.suppress(OSError):  # nobody waits for the answer
-            answers.send(str(os.waitstatus_to_exitcode(status)).encode())
+            answers.send(f"{code} {cpu_seconds * 1e6:.0f} {usage.ru_maxrss * 1024}".encode())
     os._exit(0)
 
 
@@ -216,8 +243,7 @@ def _become(request: dict[str, Any], output: int, errors: int) -> NoReturn:
         tempfile.tempdir = None
         if os.environ.get("PYTHONWARNINGS") == "error":
             warnings.simplefilter("error")
-        sys.argv[1:] = request["arguments"]
-        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        _run(request["module"], request["arguments"])
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
@@ -229,7 +255,21 @@ def _become(request: dict[str, Any], output: int, errors: int) -> NoReturn:
         os._exit(code)
 
 
+def _run(module: str, arguments: list[str]) -> None:
+    if module == "-c":
+        sys.argv = ["-c", *arguments[1:]]
+        exec(compile(arguments[0], "<string>", "exec"), vars(sys.modules["__main__"]))
+        return
+    sys.argv = [module, *arguments]
+    if module.endswith(".py"):
+        sys.path.insert(0, str(Path(module).parent))
+        runpy.run_path(module, run_name="__main__")
+    else:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
 if __name__ == "__main__":
+    from tests import forking  # not this module, which programs do not find by its name
+
     with socket.socket(fileno=int(sys.argv[1])) as listening:
-        _load()
-        _serve(listening)
+        forking.serve(listening)

@@ -67,6 +67,33 @@ def test_a_forked_program_gets_signals_and_does_not_outlive_its_time(
         run_forked("program", "sleep", environment=environment, timeout=0.2)
 
 
+def test_a_forked_program_can_have_others_forked(environment: dict[str, str]) -> None:
+    asking = """if True:
+        import os, tests.forking as f
+        print(f.run_forked("program", "exit", environment=os.environ))
+    """
+    done = run_forked("-c", asking, environment=environment)
+    assert "returncode=7" in done.stdout, done.stderr
+
+
+def test_scripts_and_programs_in_the_arguments_are_run(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (tmp_path / "script.py").write_text("import sys, program\nprint(sys.argv, sys.path[0])")
+    done = run_forked(str(tmp_path / "script.py"), "a", environment={})
+    assert done.stdout.endswith(f"['{tmp_path}/script.py', 'a'] {tmp_path}\n"), done.stderr
+    done = run_forked("-c", "import sys; print(sys.argv)", "a", environment=environment)
+    assert done.stdout == "['-c', 'a']\n"
+
+
+def test_what_a_forked_program_used_is_told(environment: dict[str, str]) -> None:
+    work = "b = bytearray(400_000_000); import time\nwhile time.process_time() < 0.3: pass"
+    child = start_forked("-c", work, environment=environment)
+    child.communicate()
+    assert child.cpu_seconds >= 0.3
+    assert child.peak_rss_bytes >= 400_000_000
+
+
 def test_the_server_has_no_thread_that_a_fork_would_lose() -> None:
     run_forked("greendata", "--version", environment={})
     tasks = Path(f"/proc/{server().pid}/task").glob("*/comm")

@@ -155,6 +155,7 @@ def test_readme_has_blocks_of_known_kinds_only() -> None:
     assert README.count("\n```") == 2 * len(blocks())
 
 
+@pytest.mark.xdist_group("readme")
 def test_readme_commands_and_examples_run_in_their_order(tmp_path: Path) -> None:
     write_data(tmp_path)
     environment = write_launcher(tmp_path)

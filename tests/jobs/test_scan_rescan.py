@@ -120,6 +120,7 @@ def _run(steps: list[tuple[str, str, list[int]]]) -> None:
         world.check_rest()
 
 
+@pytest.mark.xdist_group("histories")
 @settings(max_examples=examples(2), suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_rescan_keeps_the_same_texts_as_a_scan_from_scratch(
@@ -129,6 +130,7 @@ def test_rescan_keeps_the_same_texts_as_a_scan_from_scratch(
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("many histories")
 @settings(max_examples=examples(5), suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_rescan_keeps_the_same_texts_as_a_scan_from_scratch_often(

@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from tests.forking import run_forked
+
 pytestmark = pytest.mark.xdist_group("benchmarks")  # one process has their results
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "scripts" / "bench"
@@ -48,6 +50,9 @@ TINY = {
     "scale": ["--documents", "4000", "--sample-copies", "200"],
     "scan": ["--megabytes", "1", "--mean-bytes", "1024", "--repeats", "1"],
 }
+ALONE = ("kernel", "ray_runner", "scan", "startup")
+"""Run as they are; of the others the measured processes begin with the libraries loaded."""
+
 NO_FOLDER = ("kernel", "startup", "listing")
 
 
@@ -72,9 +77,11 @@ def measure() -> ModuleType:
 
 
 def run(name: str, *arguments: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / f"{name}.py", *arguments], capture_output=True, text=True
-    )
+    script = BENCHMARKS / f"{name}.py"
+    if name in ALONE:
+        done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True)
+    else:
+        done = run_forked("tests.scripts.forked_bench", script, *arguments, environment=os.environ)
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return document
