@@ -59,7 +59,7 @@ def server() -> Iterator[Any]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Failing) as listening:
         made: Any = listening
         made.script, made.requests, made.daemon_threads = ["ok"], 0, True
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True).start()
         yield made
         listening.shutdown()
     gc.collect()
