@@ -63,25 +63,34 @@ def waiting(state: RunState) -> Iterator[Waiting]:
     lost = "journal" if state.damaged else ""
     for action_id, outcome in state.outcomes.items():
         if "quarantine" in outcome.after:
-            held = Quarantined.from_dict(outcome.after["quarantine"])
-            keeps = _undone(action_id, held, state)
-            if keeps is not None:
-                yield from _unpurged(action_id, action_id, held, lost or keeps, state)
+            held = _still_held(action_id, Quarantined.from_dict(outcome.after["quarantine"]), state)
+            if held is not None:
+                keeps = lost or _wanted_back(action_id, state)
+                yield from _unpurged(action_id, action_id, held, keeps, state)
     for action_id, outcome in state.undone.items():
         if "quarantine" in outcome.after:
             held = Quarantined.from_dict(outcome.after["quarantine"])
             yield from _unpurged(f"{_OF_UNDO}{action_id}", action_id, held, lost, state)
 
 
-def _undone(action_id: str, held: Quarantined, state: RunState) -> str | None:
-    """What an undo did to it: None where it is back."""
+def _still_held(action_id: str, held: Quarantined, state: RunState) -> Quarantined | None:
+    """What an undo left of it: nothing, or an earlier version whose copy is the current one."""
+    outcome = state.undone.get(action_id)
+    if outcome is None or outcome.status is not Status.DONE:
+        return held
+    is_replaced = held.form == "version" and held.marker_version_id is None
+    if is_replaced and held.cause in ("tier", "recompress"):
+        return replace(held, cause="tier", survivor=None)
+    return None
+
+
+def _wanted_back(action_id: str, state: RunState) -> str:
+    """Whether an undo was begun and has not ended, or found something in the way."""
     outcome = state.undone.get(action_id)
     if outcome is None:
-        is_begun = action_id in state.undo_intents
-        return "undone" if is_begun else ""
-    if outcome.status is Status.DONE:
-        return "" if held.cause == "tier" else None  # its copy is back, not this version
-    return "undone" if outcome.reason != "irreversible" else ""
+        return "undone" if action_id in state.undo_intents else ""
+    is_over = outcome.status is Status.DONE or outcome.reason == "irreversible"
+    return "" if is_over else "undone"
 
 
 def _unpurged(

@@ -8,12 +8,18 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from greendata.errors import GreendataError, MissingFactError, ObjectNotFoundError
+from greendata.errors import (
+    GreendataError,
+    MissingFactError,
+    ObjectNotFoundError,
+    UnsupportedError,
+)
 from greendata.execute.handlers.base import CannotUndo, Handler, outcome_of
 from greendata.execute.handlers.returning import RESTORE_DAYS, left_alone
 from greendata.execute.pins import unpin
-from greendata.execute.records import Action, Outcome, Status, skipped
+from greendata.execute.records import Action, Outcome, Status, failed, skipped
 from greendata.execute.retiring import held_places
+from greendata.execute.verified import drop_staged, staging_uri
 from greendata.footprint.costs import restore_cost
 from greendata.footprint.prices import DEFAULT_CLASS, price_list
 from greendata.stores.wrappers.base import Call, StoreWrapper
@@ -143,7 +149,7 @@ def settled(
     before = state.intents.get(action.action_id, {})
     looking = replace(context, store=_LookingStore(context.store))
     outcome: Outcome | None = None
-    with suppress(_WouldChangeError):
+    with suppress(_WouldChangeError, UnsupportedError):  # a recompress has nothing to write with
         outcome = handlers[action.kind].act(action, before, looking, is_resumed=True)
     if outcome is not None and outcome.status in (Status.DONE, Status.PENDING):
         return outcome
@@ -165,21 +171,30 @@ class _LookingStore(StoreWrapper):
 
 
 def _drop_begun(action: Action, context: Context) -> None:
-    """The pin and the copy of a removal that never came to remove: the object is still there."""
-    if action.kind not in ("quarantine", "expire"):
+    """What an action that never came to its change left of its own: the object is as it was."""
+    store, step = context.store, context.step_id(action)
+    if action.kind in _GROUPED:
+        for uri in (action.uri, str(action.to.get("uri", action.uri))):
+            drop_staged(store, staging_uri(context, uri, step))
+    if action.kind not in ("quarantine", "expire", "recompress"):
         return
     if action.survivor is not None:
         unpin(action.survivor, action, context)
-    if action.uri.startswith("file:") or context.way_of(action.uri).is_versioned:
+    if context.way_of(action.uri).is_versioned:
         return
     with suppress(ObjectNotFoundError):
-        if context.store.head(action.uri).etag != action.etag:
-            return
-        for uri in held_places(action, context):
-            for upload in context.store.uploads(uri):
-                if upload.uri == uri:
-                    context.store.abort_upload(uri, upload.upload_id)
-            context.store.delete(uri)
+        if store.head(action.uri).etag == action.etag:
+            _drop_kept(action, context)
+
+
+def _drop_kept(action: Action, context: Context) -> None:
+    """The copy, or second name, that an object got in quarantine before it was to go."""
+    store = context.store
+    for uri in held_places(action, context):
+        for upload in list(store.uploads(uri)):
+            if upload.uri == uri:
+                store.abort_upload(uri, upload.upload_id)
+        store.delete(uri)
 
 
 def as_unit(
@@ -203,6 +218,9 @@ def as_unit(
 def _looked_at(
     action: Action, state: RunState, handlers: Mapping[str, Handler], context: Context
 ) -> Action | CannotUndo | Outcome | None:
+    if action.kind in _GROUPED and state.intents.get(action.action_id, {}).get("manifest"):
+        words = "the run ended in the middle of its group; go on with resume, then take it back"
+        return failed("group", f"{action.uri}: {words}.")
     try:
         outcome = settled(action, state, handlers, context)
     except GreendataError as error:
