@@ -6,6 +6,7 @@ import click
 
 from greendata import __version__
 from greendata.cli.apply import apply, resume
+from greendata.cli.audit import audit
 from greendata.cli.dedup import dedup
 from greendata.cli.demo import demo
 from greendata.cli.doctor import doctor
@@ -81,6 +82,7 @@ for command in (
     run,
     undo,
     purge,
+    audit,
     doctor,
     demo,
 ):
