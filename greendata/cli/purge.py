@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 @click.option(
     "--older-than",
     metavar="TIME",
-    default="0s",
     help="Only what has been in quarantine so long, such as 45d, whatever its grace time.",
 )
 @click.option(
@@ -40,7 +39,7 @@ def purge(
     settings: Settings,
     /,
     run: str | None,
-    older_than: str,
+    older_than: str | None,
     policies: tuple[str, ...],
     max_objects: int,
     max_bytes: int,
@@ -75,7 +74,7 @@ def purge(
     request = PurgeRequest(
         catalog=settings.catalog,
         run_id=run,
-        older_than=timedelta(seconds=parse_duration(older_than)),
+        older_than=timedelta(seconds=parse_duration(older_than) if older_than else 0),
         policies=policies,
         most_objects=max_objects,
         most_bytes=max_bytes,

@@ -131,5 +131,10 @@ def folders_of(header: Mapping[str, Any] | None) -> tuple[str, ...]:
     return tuple((header or {}).get("folders", ()))
 
 
-def _now() -> datetime:
+def now_utc() -> datetime:
+    """The time; tests set it."""
     return datetime.now(UTC)
+
+
+def _now() -> datetime:
+    return now_utc()

@@ -292,7 +292,7 @@ class _Purging:
         prepared = self._prepared
         store = Stores(prepared.request.stores)
         state = read_run(store, prepared.runs_uri, self._state.run_id)
-        now, older_than = datetime.now(UTC), prepared.request.older_than
+        now, older_than = self._part.context().now(), prepared.request.older_than
         due = {e.item_id for e in waiting(state) if not e.problem(now, older_than)}
         self._due = tuple(entry for entry in self._due if entry.item_id in due)
         fresh = _part_state(state)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from greendata.cli.boundary import run
+from greendata.stores import files
 from tests.cli.made_runs import answer, made_folder, state
 
 Capture = pytest.CaptureFixture[str]
@@ -41,9 +43,32 @@ def test_nobody_to_ask_means_no_change(folder: Path, capsys: Capture) -> None:
     assert state(folder) == before
 
 
-@pytest.mark.parametrize("name", ["0123456789abcdef-1", "../plan", "nothing"])
-def test_a_run_that_never_was_is_not_found(folder: Path, name: str) -> None:
-    assert run(["undo", name, "--yes"]) == 22
+def test_a_run_that_never_was_is_not_found(folder: Path) -> None:
+    for name in ("0123456789abcdef-1", "../plan", "nothing"):
+        assert run(["undo", name, "--yes"]) == 22
+
+
+def test_killed_between_two_objects_it_goes_on(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = state(folder)
+    applied = answer(capsys, "apply", "plan", "--yes")
+    whole, calls = files.give_back, []
+
+    def give_back_once(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) != 2:
+            whole(*arguments)
+        if len(calls) <= 2:
+            raise SystemExit  # no error of a store: the process ends here
+
+    monkeypatch.setattr(files, "give_back", give_back_once)
+    with pytest.raises(SystemExit):
+        run(["undo", applied["run_id"], "--yes", "--workers", "1"])
+    assert state(folder) != before
+    found = answer(capsys, "undo", applied["run_id"], "--yes")
+    assert (found["state"], found["done"]) == ("undone", 2)
+    assert state(folder) == before
 
 
 def test_what_somebody_put_there_since_stays(folder: Path, capsys: Capture) -> None:
