@@ -138,11 +138,12 @@ def _show_quarantine(found: RunDetails) -> None:
     if not found.quarantine:
         return
     totals = found.run.totals
+    first, last = _moment(found.first_purge_after), _moment(found.last_purge_after)
     print_line()
     print_line(
         f"In quarantine: {format_count(totals['waiting'])} objects,"
-        f" {format_bytes(totals['waiting_bytes'])}; they can be purged from"
-        f" {_moment(found.first_purge_after)} to {_moment(found.last_purge_after)} on"
+        f" {format_bytes(totals['waiting_bytes'])}; to be purged from {first}"
+        + (f" (the last from {last})" if last != first else "")
     )
     print_table(
         ("object", "action", "size", "purge after", "kept as"),

@@ -202,9 +202,10 @@ class _Opened:
 
 @contextmanager
 def _open(request: RunsRequest, run_id: str | None) -> Iterator[_Opened]:
-    """Views ``all_runs`` and ``all_outcomes``: of the catalog, and of runs that it does not have.
+    """Views ``all_runs`` and ``all_outcomes``: of the catalog, and of what it does not have.
 
-    A run that is at work, or was killed, is read from its journals.
+    A run that is at work, or was killed, is read from its journals; so is one that is asked for by
+    name, unless they are damaged and the catalog has it.
     """
     from greendata.catalog.tables import Catalog
 
@@ -226,8 +227,13 @@ def _open(request: RunsRequest, run_id: str | None) -> Iterator[_Opened]:
             for name in wanted
             if run_id is not None or name not in settled
         ]
-        _add_unsettled(
-            connection, catalog, store, request, [s for s in states if s.run_id not in settled]
+        better_known = {state.run_id for state in states if state.damaged} & settled
+        _add_read(
+            connection,
+            catalog,
+            store,
+            request,
+            [state for state in states if state.run_id not in better_known],
         )
         yield _Opened(
             connection=connection,
@@ -236,7 +242,7 @@ def _open(request: RunsRequest, run_id: str | None) -> Iterator[_Opened]:
         )
 
 
-def _add_unsettled(
+def _add_read(
     connection: DuckDBPyConnection,
     catalog: Catalog,
     store: Stores,

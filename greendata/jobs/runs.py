@@ -272,7 +272,7 @@ def _sum(rows: Iterable[Row], name: str) -> str:
 
 
 def _carbon(rows: Sequence[Row]) -> list[float]:
-    return [sum(row[name] or 0.0 for row in rows) for name in _CARBON]
+    return [sum((row[name] or 0.0 for row in rows), 0.0) for name in _CARBON]
 
 
 def _reasons(outcomes: Iterable[Row]) -> dict[str, int]:

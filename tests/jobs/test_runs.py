@@ -305,7 +305,7 @@ def test_a_run_shows_what_is_left_of_it_and_no_name_reaches_the_terminal(
         "6 actions: 2 done, 1 pending, 1 skipped, 1 failed, 1 not begun",
         "a hold, a retention time or a lease forbids it",
         "2026-11-21 17:00 UTC",
-        "In quarantine: 1 objects, 1.0 kB; they can be purged from 2026-12-21 12:00 UTC",
+        "In quarantine: 1 objects, 1.0 kB; to be purged from 2026-12-21 12:00 UTC\n",
         "s3://b/.greendata/quarantine/x",
         "Its own footprint: cpu_seconds 1.5, energy_kwh 0.001",
         "\\x1b[31m\\u202eevil\\n",
