@@ -13,7 +13,7 @@ from greendata.execute.journal import Journal
 from greendata.execute.lease import TTL_SECONDS, Leases
 from greendata.execute.processes import this_process
 from greendata.execute.records import Action, Outcome
-from greendata.execute.runstate import RunState, run_uri
+from greendata.execute.runstate import RunState, check_current, run_uri
 
 if TYPE_CHECKING:
     from greendata.progress import Progress
@@ -87,6 +87,7 @@ def carry_out(
         after_epoch=part.state.last_epoch,
         now=part.now,
     ) as leases:
+        check_current(part.store, part.runs_uri, part.state)
         fenced = part.fenced(leases)
         for root in sorted(part.ways):
             _sweep(fenced, root, is_deep=part.state.header is not None)

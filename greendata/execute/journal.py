@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 
 _VERSION = 1
+_SUFFIX = ".jsonl"
 _NAME = re.compile(r"(\d{8})-(\d{8})\.jsonl")
 MOST_EPOCHS = 10**8
 """More have no name."""
@@ -98,6 +99,13 @@ def below(store: Store, folder_uri: str) -> Iterator[str]:
         return
 
 
+def positions(store: Store, folder_uri: str) -> tuple[str, ...]:
+    """Names of a journal's segments, without their suffix, in order."""
+    folder = folder_uri.rstrip("/") + "/"
+    names = {uri.removeprefix(folder) for uri in below(store, folder)}
+    return tuple(sorted(name.removesuffix(_SUFFIX) for name in names if _NAME.fullmatch(name)))
+
+
 def read_journal(store: Store, folder_uri: str) -> Replay:
     """All that the segments below a folder say; what is damaged is named, never guessed.
 
@@ -105,8 +113,7 @@ def read_journal(store: Store, folder_uri: str) -> Replay:
         DeniedError, StoreUnreachableError: it cannot be known what they say.
     """
     folder = folder_uri.rstrip("/") + "/"
-    names = {uri.removeprefix(folder) for uri in below(store, folder)}
-    found = sorted(name for name in names if _NAME.fullmatch(name))
+    found = [name + _SUFFIX for name in positions(store, folder)]
     with ThreadPoolExecutor(_READERS) as pool:
         segments = list(pool.map(lambda name: _read_segment(store, folder, name), found))
     damaged = [f"{folder}{name}: {complaint}" for name, complaint in _complaints(found, segments)]
@@ -115,7 +122,7 @@ def read_journal(store: Store, folder_uri: str) -> Replay:
     return Replay(
         records=tuple(record for segment in segments for record in segment.records),
         damaged=tuple(damaged),
-        positions=tuple(name.removesuffix(".jsonl") for name in found),
+        positions=tuple(name.removesuffix(_SUFFIX) for name in found),
         last_epoch=segments[-1].epoch,
         last_digest=segments[-1].digest or None,
     )

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from greendata.errors import ObjectNotFoundError
-from greendata.execute.journal import Record, Replay, below, read_journal
+from greendata.errors import LockedError, ObjectNotFoundError
+from greendata.execute.journal import Record, Replay, below, positions, read_journal
 from greendata.execute.records import Outcome, Status
 
 if TYPE_CHECKING:
@@ -118,6 +118,21 @@ def read_run(store: Store, runs_uri: str, run_id: str) -> RunState:
         state.damaged += replay.damaged
         state.replays[part] = dataclasses.replace(replay, records=())
     return state
+
+
+def check_current(store: Store, runs_uri: str, state: RunState) -> None:
+    """Make sure, once the leases are had, that a run is still as it was read.
+
+    Raises:
+        LockedError: another process went on with it, or undid or purged some of it.
+    """
+    for part in PARTS:
+        folder = run_uri(runs_uri, state.run_id, part) + "/"
+        if not set(positions(store, folder)) <= set(state.replays.get(part, Replay()).positions):
+            raise LockedError(
+                f"{folder}: another process went on with this run since it was read.",
+                hint="Run the same command again: it goes on from there.",
+            )
 
 
 def intent_record(action_id: str, before: Mapping[str, Any]) -> Record:

@@ -115,3 +115,25 @@ def test_a_run_goes_on_without_the_folder_of_its_plan(folder: Path, capsys: Capt
     again = answer(capsys, "resume", found["run_id"], "--yes")
     assert (again["run_id"], again["done"]) == (found["run_id"], 2)
     assert run(["resume", "nothing-1", "--yes"]) == 22
+
+
+def test_what_another_apply_did_since_the_run_was_read_is_not_overwritten(
+    folder: Path, capsys: Capture
+) -> None:
+    from datetime import UTC, datetime
+
+    from greendata.config import LimitSettings
+    from greendata.errors import LockedError
+    from greendata.jobs.apply import ApplyRequest, carry_out, prepare_apply
+    from greendata.progress import Progress
+
+    request = ApplyRequest(
+        catalog=".greendata", directory=Path("plan"), limits=LimitSettings(max_percent=100)
+    )
+    now = datetime.now(UTC)
+    first, second = (prepare_apply(request, now=now, progress=Progress()) for _ in range(2))
+    assert carry_out(first, progress=Progress()).done == 2
+    with pytest.raises(LockedError, match="since it was read"):
+        carry_out(second, progress=Progress())
+    found = answer(capsys, "apply", "plan", "--yes")
+    assert (found["state"], found["done"]) == ("finished", 2)

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from greendata.errors import ObjectNotFoundError
+from greendata.errors import LockedError, ObjectNotFoundError
 from greendata.execute.journal import Journal, Record
 from greendata.execute.records import Outcome, Status, done, failed, skipped
 from greendata.execute.runstate import (
+    check_current,
     intent_record,
     list_runs,
     outcome_from,
@@ -110,3 +111,13 @@ def test_a_name_that_no_run_can_have_names_no_place(name: str) -> None:
 def test_a_run_that_never_was_is_empty() -> None:
     state = read_run(MemoryStore(), RUNS, "ab-1")
     assert (state.header, state.intents, state.outcomes, state.last_epoch) == (None, {}, {}, 0)
+
+
+def test_a_run_that_somebody_went_on_with_since_it_was_read_is_locked() -> None:
+    store = MemoryStore()
+    write(store, "apply", intent_record("a", {}))
+    state = read_run(store, RUNS, "ab-1")
+    check_current(store, RUNS, state)
+    write(store, "undo", intent_record("a", {}), epoch=2)
+    with pytest.raises(LockedError, match="went on with this run"):
+        check_current(store, RUNS, state)
