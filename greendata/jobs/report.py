@@ -119,6 +119,7 @@ def make_report(request: ReportRequest) -> Report:
         datasets=request.datasets,
         as_of=request.as_of,
         columns=STORED_COLUMNS,
+        with_runs=True,
     ) as opened:
         connection = opened.connection
         sum_stored(connection, day)

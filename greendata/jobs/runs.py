@@ -207,7 +207,9 @@ def _run_row(state: RunState, planned: Sequence[Row], outcomes: Sequence[Row]) -
         "plan_id": header.get("plan_id"),
         "attempt": int(state.run_id.rpartition("-")[2]),
         "state": _state_word(state, outcomes),
-        "started_at": _time(header.get("started_at")),
+        # where the journal's first segment is damaged, no later than what came of it
+        "started_at": _time(header.get("started_at"))
+        or min((row["at"] for row in outcomes), default=None),
         "finished_at": _time((finish or {}).get("at")),
         "owner": _encodable(owner),
         "policy_digest": header.get("policy_digest"),

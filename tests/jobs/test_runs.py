@@ -339,6 +339,37 @@ def test_a_run_that_is_not_there_is_not_found(
     assert "\x1b" not in capsys.readouterr().err
 
 
+def test_a_run_whose_first_lines_are_damaged_began_with_its_first_outcome(
+    catalog: Catalog,
+) -> None:
+    plan(catalog)
+    write(catalog, HEADER)
+    write(catalog, *outcomes_of_all(), finish())
+    folder = catalog.place.folder / "runs" / RUN / "apply"
+    (folder / "00000001-00000001.jsonl").write_bytes(b"")
+    found = show_run(RunsRequest(catalog=catalog.name, run_id=RUN))
+    assert (found.run.started_at, found.run.plan_id, found.run.state) == (AT, None, "partial")
+    assert len(found.damaged) == 2
+
+
+def test_the_report_tells_of_runs(catalog: Catalog, tmp_path: Path) -> None:
+    from greendata.jobs.view import open_inventory
+
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a.jsonl").write_text("{}")
+    assert run(["-q", "--catalog", catalog.name, "inventory", str(data), "--json"]) == 0
+    for expected in (0, 5):
+        with open_inventory(
+            catalog.name, stores=(), datasets=(), as_of=AT, with_runs=True
+        ) as opened:
+            query = "SELECT count(*) FROM outcomes SEMI JOIN runs USING (run_id)"
+            assert opened.connection.execute(query).fetchall() == [(expected,)]
+        plan(catalog)
+        write(catalog, HEADER, *outcomes_of_all(), finish())
+        record(catalog)
+
+
 def test_without_a_catalog_there_is_nothing_to_list(tmp_path: Path) -> None:
     with pytest.raises(ObjectNotFoundError):
         find_runs(RunsRequest(catalog=str(tmp_path / "none")))
