@@ -74,15 +74,21 @@ def _counts(totals: Mapping[str, Any]) -> str:
 
 
 def _sums(totals: Mapping[str, Any]) -> str:
-    low, central, high = totals["carbon_kgco2e"]
-    unknown = totals["unknown_savings"]
+    carbon = _UNKNOWN
+    if totals["carbon_kgco2e"] is not None:
+        low, central, high = totals["carbon_kgco2e"]
+        carbon = f"{central:.3g} ({low:.3g} to {high:.3g})"
+    unknown = "".join(
+        f"; the {what} of {format_count(totals[name])} is not known"
+        for name, what in (("unknown_savings", "saving"), ("unknown_carbon", "carbon"))
+        if totals[name]
+    )
     return (
         f"Done: {format_bytes(totals['size_bytes'])} of objects,"
         f" {format_bytes(totals['moved_bytes'])} moved,"
         f" {_usd(totals['fees_usd'])} USD of fees; saves {_usd(totals['monthly_saving_usd'])} USD"
-        f" and {central:.3g} ({low:.3g} to {high:.3g}) kgCO2e a month once all of it is purged,"
-        f" {_usd(totals['realised_monthly_saving_usd'])} USD of that now"
-        + (f"; the saving of {format_count(unknown)} is not known" if unknown else "")
+        f" and {carbon} kgCO2e a month once all of it is purged,"
+        f" {_usd(totals['realised_monthly_saving_usd'])} USD of that now{unknown}"
     )
 
 

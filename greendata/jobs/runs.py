@@ -262,6 +262,7 @@ def _totals(state: RunState, planned: Sequence[Row], outcomes: Sequence[Row]) ->
         "unknown_savings": sum(row["monthly_saving_usd"] is None for row in done),
         "realised_monthly_saving_usd": _sum(realised, "monthly_saving_usd"),
         "carbon_kgco2e": _carbon(done),
+        "unknown_carbon": sum(row[_CARBON[0]] is None for row in done),
         "realised_carbon_kgco2e": _carbon(realised),
         "waiting": len(waiting),
         "waiting_bytes": sum(row["size_bytes"] or 0 for row in waiting),
@@ -273,8 +274,12 @@ def _sum(rows: Iterable[Row], name: str) -> str:
     return str(sum((row[name] or Decimal(0) for row in rows), Decimal(0)))
 
 
-def _carbon(rows: Sequence[Row]) -> list[float]:
-    return [sum((row[name] or 0.0 for row in rows), 0.0) for name in _CARBON]
+def _carbon(rows: Sequence[Row]) -> list[float] | None:
+    """Low, central, high of those whose carbon is known; None where it is of none of them."""
+    known = [row for row in rows if row[_CARBON[0]] is not None]
+    if rows and not known:
+        return None
+    return [sum((row[name] for row in known), 0.0) for name in _CARBON]
 
 
 def _reasons(outcomes: Iterable[Row]) -> dict[str, int]:

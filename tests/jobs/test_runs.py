@@ -60,7 +60,7 @@ def catalog(tmp_path: Path) -> Catalog:
     return Catalog.open(LocalPlace(tmp_path / "c"), create=True)
 
 
-def plan(catalog: Catalog, run_id: str = RUN) -> None:
+def plan(catalog: Catalog, run_id: str = RUN, carbon: float | None = 1.0) -> None:
     """A plan in a run's folder; each action is of 1000 bytes, 0.5 USD of fees, 2 USD a month."""
     rows = [
         {field.name: None for field in ACTIONS}
@@ -75,9 +75,9 @@ def plan(catalog: Catalog, run_id: str = RUN) -> None:
             "size_bytes": 1000,
             "fees_usd": Decimal("0.5"),
             "monthly_saving_usd": Decimal(2),
-            "carbon_kgco2e_low": 1.0,
-            "carbon_kgco2e_central": 2.0,
-            "carbon_kgco2e_high": 3.0,
+            "carbon_kgco2e_low": carbon,
+            "carbon_kgco2e_central": carbon and 2 * carbon,
+            "carbon_kgco2e_high": carbon and 3 * carbon,
         }
         for name, (kind, uri) in PLANNED.items()
     ]
@@ -152,6 +152,7 @@ def test_a_run_is_recorded_with_what_came_of_each_action(catalog: Catalog) -> No
         "4.000000000000",
         "2.000000000000",
     )
+    assert (found["carbon_kgco2e"], found["unknown_carbon"]) == ([2.0, 4.0, 6.0], 0)
     assert (found["fees_usd"], found["moved_bytes"]) == ("1.000000000000", 10)
     assert found["own"] == {"cpu_seconds": 1.5, "energy_kwh": 0.001}
     rows = {row["action_id"]: row for row in view(catalog, "SELECT * FROM outcomes")}
@@ -161,6 +162,19 @@ def test_a_run_is_recorded_with_what_came_of_each_action(catalog: Catalog) -> No
     assert rows["moved"]["purge_after"] == AT + timedelta(days=30)
     assert (rows["held"]["uri"], rows["held"]["dataset"]) == (HOSTILE, None)
     assert (rows["moved"]["dataset"], rows["later"]["due_at"]) == ("raw", AT + timedelta(hours=5))
+
+
+def test_carbon_that_is_not_known_is_never_zero(
+    catalog: Catalog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan(catalog, carbon=None)
+    write(catalog, HEADER, *outcomes_of_all(), finish())
+    record(catalog)
+    assert (totals(catalog)["carbon_kgco2e"], totals(catalog)["unknown_carbon"]) == (None, 2)
+    assert run(["--catalog", catalog.name, "runs", "show", RUN]) == 0
+    text = capsys.readouterr().out
+    assert "4.0000 USD and ? kgCO2e a month" in text
+    assert "the carbon of 2 is not known" in text
 
 
 def test_done_twice_it_appends_nothing(catalog: Catalog) -> None:
