@@ -184,7 +184,7 @@ def _parse(content: bytes, segment: _Segment, run_and_part: tuple[str, str]) -> 
     if bad:
         segment.complaint = f"{bad} of its lines are damaged"
     elif not is_whole:
-        segment.complaint = "it was cut short"
+        segment.complaint = "lines of it are missing"
 
 
 def _record(line: bytes) -> Record | None:

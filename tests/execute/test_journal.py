@@ -123,6 +123,15 @@ def test_a_line_rewritten_with_its_checksum_breaks_the_chain() -> None:
     assert "was changed" in words
 
 
+@pytest.mark.parametrize("line", [1, 2, 3])
+def test_a_whole_line_that_is_taken_out_is_missed(line: int) -> None:
+    store = MemoryStore()
+    written(store, segments=1)
+    lines = store.read(segment(1, 1)).splitlines(keepends=True)
+    store.put(segment(1, 1), b"".join(lines[:line] + lines[line + 1 :]))
+    assert read_journal(store, FOLDER).damaged == (f"{segment(1, 1)}: lines of it are missing",)
+
+
 def test_an_older_copy_is_a_valid_prefix_and_does_not_reach_what_was_noted() -> None:
     store = MemoryStore()
     records = written(store)

@@ -73,7 +73,7 @@ def test_damage_of_any_part_is_told_and_the_rest_counts() -> None:
     store.put(uri, store.read(uri)[:-20])
     state = read_run(store, RUNS, "ab-1")
     assert (list(state.outcomes), list(state.undone)) == (["a"], ["a"])
-    assert state.damaged == (f"{uri}: it was cut short",)
+    assert state.damaged == (f"{uri}: lines of it are missing",)
 
 
 def test_an_outcome_comes_back_as_it_was() -> None:
