@@ -203,7 +203,9 @@ class Engine:
     def _act(self, job: _Job) -> None:
         handler = self._handlers[job.actions[0].kind]
         earlier = self._state.outcomes.get(job.actions[0].action_id)
-        if len(job.actions) > 1:
+        if len(job.actions) > 1 and earlier is not None and self._is_waiting(job):
+            job.outcomes = self._settled(job, handler)
+        elif len(job.actions) > 1:
             job.outcomes = handler.act_together(
                 job.actions, job.before, self._context, is_resumed=job.is_resumed
             )
@@ -213,6 +215,27 @@ class Engine:
             job.outcomes = [
                 handler.act(job.actions[0], job.before[0], self._context, is_resumed=job.is_resumed)
             ]
+
+    def _is_waiting(self, job: _Job) -> bool:
+        """Whether a group has switched, and some of it goes on later."""
+        found = [self._state.outcomes.get(action.action_id) for action in job.actions]
+        is_settled = all(entry is not None and entry.status is not Status.FAILED for entry in found)
+        return is_settled and any(entry and entry.status is Status.PENDING for entry in found)
+
+    def _settled(self, job: _Job, handler: Handler) -> list[Outcome]:
+        """Each of a group by itself: what is pending goes on, the rest is as it was."""
+        found = []
+        for action, before in zip(job.actions, job.before, strict=True):
+            earlier = self._state.outcomes[action.action_id]
+            if earlier.status is Status.PENDING:
+                try:
+                    earlier = handler.settle(action, before, earlier, self._context)
+                except LockedError:
+                    raise
+                except GreendataError as error:
+                    earlier = outcome_of(error)
+            found.append(earlier)
+        return found
 
     def _begin(self, ready: Sequence[_Job], pool: ThreadPoolExecutor) -> None:
         """One segment of what has ended and of what begins; then it begins."""

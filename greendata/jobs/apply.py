@@ -34,6 +34,7 @@ from greendata.execute.records import run_id, skipped
 from greendata.execute.runstate import RunState, list_runs, read_run, run_uri
 from greendata.execute.units import read_actions, units
 from greendata.jobs.deltas import DELTA_NAME, write_delta
+from greendata.jobs.in_place import manifests, rewriting
 from greendata.jobs.metering import MeteredStores, RunMeter
 from greendata.jobs.results import catalog_place
 from greendata.jobs.run_summary import RunSummary, Tally
@@ -355,7 +356,9 @@ def _run(prepared: Prepared, tally: Tally, progress: Progress) -> Ended:
         ways=prepared.ways,
         way_of=lambda uri: prepared.ways[root_of(uri, prepared.folders)],
         state=prepared.state,
-        handlers=all_handlers(),
+        handlers=all_handlers(
+            manifest_of=manifests(request.datasets, request.stores), rewrite=rewriting(store)
+        ),
         settings=EngineSettings(
             workers=request.workers,
             actions_per_second=request.actions_per_second,

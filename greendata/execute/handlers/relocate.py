@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from greendata.errors import GreendataError
+from greendata.errors import GreendataError, StoreUnreachableError
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, outcome_of
 from greendata.execute.pins import refuse_pinned
 from greendata.execute.records import Action, Outcome, Status, skipped
@@ -98,6 +98,12 @@ class RelocateHandler(Handler):
     ) -> Outcome:
         if pending.due_at is not None and context.now() < pending.due_at:
             return pending
+        try:
+            return self._settled(action, pending, context)
+        except StoreUnreachableError as error:
+            return replace(pending, detail=error.message)  # it stays due
+
+    def _settled(self, action: Action, pending: Outcome, context: Context) -> Outcome:
         copy = _still_there(copy_from(pending.after), context)
         if copy is None:
             words = f"{pending.after['uri']}: the copy is not there as it was made; nothing moves."

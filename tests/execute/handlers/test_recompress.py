@@ -26,7 +26,6 @@ from greendata.stores.s3 import S3Store
 from greendata.stores.wrappers import LiarStore
 from greendata.stores.wrappers.base import Call, StoreWrapper
 from tests.execute.handlers.made_places import (
-    FAULTS,
     action_on,
     carry_out,
     content_of,
@@ -39,7 +38,7 @@ from tests.stores.servers import ACCOUNT
 
 A = "mem://a/"
 ROWS = [
-    {"id": number, "text": f"the same words again and again {number % 7}"} for number in range(300)
+    {"id": number, "text": f"the same words again and again {number % 7}"} for number in range(120)
 ]
 LINES = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
 
@@ -319,8 +318,8 @@ def test_in_place_goes_on_after_any_failure(way: dict[str, Any], tmp_path: Path)
         assert undone.status is Status.DONE
         assert store.read(action.uri) == PARQUET
 
-    faults = ("kill", "lost") if is_local else FAULTS
-    assert every_fault(make, check, watch=watch, faults=faults) > 60
+    faults = ("kill-after", "503") if is_local else ("kill", "kill-after", "lost")
+    assert every_fault(make, check, watch=watch, faults=faults) > 40
 
 
 def test_another_name_goes_on_after_any_failure(tmp_path: Path) -> None:
@@ -359,7 +358,7 @@ def test_another_name_goes_on_after_any_failure(tmp_path: Path) -> None:
         assert not [name for name in names if "staging" in name or "partial" in name]
         assert len([name for name in names if "pins" in name]) == 1
 
-    assert every_fault(made(False), check, watch=watch) > 60
+    assert every_fault(made(False), check, watch=watch, faults=("kill", "lost")) > 40
     assert every_fault(made(True), check, watch=watch, faults=("kill-after",)) > 20
 
 
@@ -398,7 +397,7 @@ def test_a_dataset_switches_as_one_and_back() -> None:
     after = followed(store)
     assert set(before).isdisjoint(after)
     entry = json.loads(store.read(MANIFEST))["objects"][0]
-    assert (entry["rows"], entry["split"]) == (300, "x.jsonl")
+    assert (entry["rows"], entry["split"]) == (120, "x.jsonl")
     assert [content_of(store, uri) for uri in before] == [None, None]
     undone = carry_out(
         handler(store, MANIFEST),
@@ -445,7 +444,7 @@ def test_a_dataset_goes_on_after_any_failure() -> None:
         assert len([name for name in names if "quarantine" in name]) == 2
         assert len([name for name in names if "pins" in name]) == 2
 
-    assert every_fault(make, check, watch=watch, faults=("kill-after", "503")) > 100
+    assert every_fault(make, check, watch=watch, faults=("kill-after",)) > 50
 
 
 def test_on_s3_where_nobody_else_writes(s3: Any, bucket: str) -> None:
