@@ -71,9 +71,9 @@ def apply(
       greendata apply plan/
       greendata apply plan/ --yes --rate 50
     """
-    _carry_out(
+    carry_out_asked(
         settings,
-        _request(
+        apply_request(
             settings,
             directory=directory,
             allow_irreversible=allow_irreversible,
@@ -109,9 +109,9 @@ def resume(
     Examples:
       greendata resume 3fa1c0ffee123456-1 --yes
     """
-    _carry_out(
+    carry_out_asked(
         settings,
-        _request(
+        apply_request(
             settings,
             run_id=run,
             allow_irreversible=True,  # asked for when the run began
@@ -124,21 +124,23 @@ def resume(
     )
 
 
-def _request(settings: Settings, **named: object) -> ApplyRequest:
+def apply_request(settings: Settings, **named: object) -> ApplyRequest:
+    """A request with what greendata.yaml says."""
     from greendata.jobs.apply import ApplyRequest
 
     config = settings.config
-    return ApplyRequest(
-        catalog=settings.catalog,
-        stores=config.stores,
-        datasets=config.datasets,
-        carbon=config.operating.carbon,
-        limits=config.limits,
-        **named,  # type: ignore[arg-type]
-    )
+    known: dict[str, object] = {
+        "catalog": settings.catalog,
+        "stores": config.stores,
+        "datasets": config.datasets,
+        "carbon": config.operating.carbon,
+        "limits": config.limits,
+    }
+    return ApplyRequest(**known | named)  # type: ignore[arg-type]
 
 
-def _carry_out(settings: Settings, request: ApplyRequest, *, is_confirmed: bool) -> None:
+def carry_out_asked(settings: Settings, request: ApplyRequest, *, is_confirmed: bool) -> None:
+    """Check, ask unless that was done, carry out, and tell."""
     from datetime import UTC, datetime
 
     from greendata.cli.confirm import confirm

@@ -62,6 +62,17 @@ if TYPE_CHECKING:
     help="exact: the bytes of JSON Lines can be restored too; other formats are skipped.",
 )
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Predict from a sample; write nothing.")
+@click.option(
+    "--in-place",
+    is_flag=True,
+    help="Replace the objects themselves: planned, journalled, and undone with `greendata undo`.",
+)
+@click.option(
+    "--allow-window",
+    is_flag=True,
+    help="In place: objects may get another name (.jsonl to .parquet) that no manifest tells.",
+)
+@click.option("-y", "--yes", is_flag=True, help="In place: do not ask.")
 @memory_option
 @workers_option
 @shared_options
@@ -73,6 +84,9 @@ def recompress(
     destination: str | None,
     order: str | None,
     grade: str,
+    in_place: bool,
+    allow_window: bool,
+    yes: bool,
     **options: Any,
 ) -> None:
     """Write datasets as zstd Parquet, where it pays, and prove that no row changed.
@@ -87,7 +101,13 @@ def recompress(
       greendata recompress data/crawl --dry-run
       greendata recompress data/crawl -o small/crawl
       greendata recompress s3://bucket/raw/ -o s3://bucket/cold/ --profile archive
+      greendata recompress data/crawl --in-place
     """
+    if in_place:
+        fixed = {"-o": destination, "--order": order, "--dry-run": options["is_dry_run"]}
+        _refuse_with_in_place(fixed | {"--grade": grade != "logical"}, options)
+        _in_place(settings, sources, options, allow_window=allow_window, is_confirmed=yes)
+        return
     from datetime import UTC, datetime
 
     from greendata.cli.output import print_answer
@@ -115,6 +135,64 @@ def recompress(
     print_answer(settings, found, show_recompress)
     if found.skipped:
         raise click.exceptions.Exit(EXIT_SOME_SKIPPED)
+
+
+def _refuse_with_in_place(given: dict[str, Any], options: dict[str, Any]) -> None:
+    """In place objects stay as many as they are, their rows in order, as the profile has them."""
+    names = {"--level": "level", "--target-file-size": "file_bytes",
+             "--row-group-bytes": "row_group_bytes"}  # fmt: skip
+    given |= {name: options[key] for name, key in names.items()}
+    unfit = [name for name, value in given.items() if value]
+    if unfit:
+        raise UsageError(
+            f"{unfit[0]} does not go with --in-place.",
+            hint="In place each object keeps its rows in their order; -o DEST can do more.",
+        )
+
+
+def _in_place(
+    settings: Settings,
+    sources: tuple[str, ...],
+    options: dict[str, Any],
+    *,
+    allow_window: bool,
+    is_confirmed: bool,
+) -> None:
+    """Plan with one policy, and carry it out."""
+    import tempfile
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from greendata.cli.apply import apply_request, carry_out_asked
+    from greendata.jobs.in_place import InPlaceRequest, in_place_limits, plan_in_place
+    from greendata.stores.opening import normalise_uri
+
+    config = settings.config
+    with tempfile.TemporaryDirectory(prefix="greendata-plan-") as scratch:
+        request = InPlaceRequest(
+            uris=tuple(normalise_uri(uri, config.stores) for uri in sources),
+            directory=Path(scratch) / "plan",
+            catalog=settings.catalog,
+            stores=config.stores,
+            datasets=config.datasets,
+            limits=config.limits,
+            profile=options["profile"],
+            min_saving=options["min_saving"],
+            allow_window=allow_window,
+            workers=options["workers"],
+        )
+        with settings.open_progress() as progress:
+            plan_in_place(request, progress=progress, now=datetime.now(UTC))
+        carry_out_asked(
+            settings,
+            apply_request(
+                settings,
+                directory=request.directory,
+                workers=request.workers,
+                limits=in_place_limits(config.limits),
+            ),
+            is_confirmed=is_confirmed,
+        )
 
 
 def _order(text: str | None) -> tuple[str | None, str | None]:

@@ -30,6 +30,8 @@ REASONS = {
     "pinned": "another run removed copies in favour of it",
     "no-survivor": "the copy that was to stay is not there as it was planned",
     "no-saving": "written again it would not be smaller by enough",
+    "renamed": "it would get another name, which nothing tells its readers",
+    "refused": "what is in it cannot be written again exactly",
     "snapshots": "the blob has snapshots, which belong to somebody",
     "unsupported": "the store cannot do it",
     "damaged": "what was stored is not what was read; nothing was switched",

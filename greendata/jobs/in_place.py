@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 import functools
+import json
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from greendata.errors import UnsupportedError
-from greendata.execute.handlers.recompress import Rewrite, Rewritten
+from greendata.config import LimitSettings
+from greendata.errors import (
+    DeniedError,
+    LimitExceededError,
+    ObjectNotFoundError,
+    UnreadableShardError,
+    UnsupportedError,
+)
+from greendata.execute.handlers.recompress import LEAST_SAVING, Rewrite, Rewritten
+from greendata.jobs.inventory import InventoryRequest, take_inventory
+from greendata.jobs.plan import PlanRequest, make_plan
+from greendata.jobs.results import catalog_place
 from greendata.jobs.rewriting import Rewriter
-from greendata.jobs.sources import REWRITTEN_FORMATS, open_any
+from greendata.jobs.scope import list_scope
+from greendata.jobs.sources import REWRITTEN_FORMATS, choose_sources, open_any
+from greendata.model import Dataset
 from greendata.progress import Progress
+from greendata.recompress.gate import predict
 from greendata.recompress.sources import Grade
-from greendata.recompress.table_formats import table_above
+from greendata.recompress.table_formats import table_above, table_format
 from greendata.shards.base import ShardError
 from greendata.shards.choosing import ChosenShard
 from greendata.shards.formats import inspect
 from greendata.shards.writer import PROFILES
-from greendata.stores.opening import normalise_uri
+from greendata.stores.opening import Stores, normalise_uri
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pyarrow as pa
+
     from greendata.config import DatasetSettings, StoreSettings
     from greendata.execute.records import Action
+    from greendata.jobs.scope import Scope
     from greendata.model import StoredObject
+    from greendata.plan.document import PlanDocument
     from greendata.stores.base import Store
 
 _ONE_FILE = 1 << 62
@@ -92,3 +114,118 @@ def manifests(
         return manifest if "://" in manifest else f"{prefix}/{manifest}"
 
     return manifest_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InPlaceRequest:
+    """Plan into ``directory``, which must not hold anything, to write objects again in place.
+
+    Attributes:
+        min_saving: share of the stored bytes that a sample must promise.
+        allow_window: objects may get another name although no manifest tells their readers.
+    """
+
+    uris: tuple[str, ...]
+    directory: Path
+    catalog: str
+    stores: tuple[StoreSettings, ...] = ()
+    datasets: tuple[DatasetSettings, ...] = ()
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    profile: str = "stream"
+    min_saving: float = LEAST_SAVING
+    allow_window: bool = False
+    workers: int = 2
+
+
+def plan_in_place(request: InPlaceRequest, *, progress: Progress, now: datetime) -> PlanDocument:
+    """Take stock of the objects, measure samples of them, and plan with the one policy.
+
+    All that was named may change, so that ``limits.max_percent`` says nothing here.
+
+    Raises:
+        UnsupportedError: what was named belongs to a table format.
+        ObjectNotFoundError, DeniedError, StoreUnreachableError: of a URI.
+        UsageError: the directory holds something.
+    """
+    store = Stores(request.stores)
+    uris = tuple(target for uri in request.uris for target in store.expand(uri))
+    place = catalog_place(request.catalog, request.stores).uri
+    datasets = tuple(
+        Dataset(name=entry.name, prefixes=entry.prefixes, priority=entry.priority)
+        for entry in request.datasets
+    )
+    scope = list_scope(store, uris, datasets, place)
+    table = table_format(item.uri for item in scope.objects)
+    if table is not None:
+        raise UnsupportedError(
+            f"{', '.join(request.uris)}: holds files of a {table[0]} table, which only its engine"
+            " may rewrite.",
+            hint=f"Use {table[1]}, with zstd as its codec.",
+        )
+    take_inventory(
+        InventoryRequest(uris=uris, catalog=request.catalog, stores=request.stores),
+        progress=progress,
+        now=now,
+    )
+    ratios = _measured(store, scope, request, progress)
+    with tempfile.TemporaryDirectory(prefix="greendata-policy-") as scratch:
+        policy = Path(scratch) / "recompress-in-place.yaml"
+        policy.write_text(json.dumps(_policy(uris, request)), encoding="utf-8")
+        return make_plan(
+            PlanRequest(
+                paths=(str(policy),),
+                directory=request.directory,
+                catalog=request.catalog,
+                as_of=now,
+                stores=request.stores,
+                datasets=request.datasets,
+                limits=in_place_limits(request.limits),
+                threads=request.workers,
+                ratios=ratios,
+            )
+        )
+
+
+def in_place_limits(limits: LimitSettings) -> LimitSettings:
+    """Those of a plan whose scope was named by a person: all of it may change."""
+    return replace(limits, max_percent=100.0)
+
+
+def _measured(store: Store, scope: Scope, request: InPlaceRequest, progress: Progress) -> pa.Table:
+    """What samples of the objects promise."""
+    import pyarrow as pa
+
+    chosen, _, _ = choose_sources(store, scope)
+    profile = replace(PROFILES[request.profile], is_similar=False)
+    progress.stage("sampling", sum(shard.item.size_bytes for shard in chosen))
+
+    def ratio(shard: ChosenShard) -> float | None:
+        try:
+            found = predict(store, shard.item, shard.format, shard.codec, profile)
+        except (UnreadableShardError, LimitExceededError, ObjectNotFoundError, DeniedError):
+            return None
+        progress.advance(shard.item.size_bytes)
+        return 1 - found.saving if shard.item.size_bytes else None
+
+    with ThreadPoolExecutor(request.workers) as pool:
+        found = list(pool.map(ratio, chosen))
+    columns = {
+        "uri": [shard.item.uri for shard in chosen],
+        "etag": [shard.item.etag for shard in chosen],
+    }
+    return pa.table(columns | {"recompress_ratio": pa.array(found, pa.float64())})
+
+
+def _policy(uris: Sequence[str], request: InPlaceRequest) -> dict[str, Any]:
+    action: dict[str, Any] = {"profile": request.profile, "min_saving": request.min_saving}
+    policy: dict[str, Any] = {
+        "name": "recompress-in-place",
+        "description": "As asked for on the command line.",
+        "scope": {"prefixes": list(uris)},
+        "where": f"recompress_ratio <= {1 - request.min_saving:.6f}",
+        "action": {"recompress": action},
+    }
+    if request.allow_window:
+        action["allow_window"] = True
+        policy["guard"] = {"readers": "none"}
+    return {"version": 1, "policies": [policy]}

@@ -27,6 +27,7 @@ from greendata.plan.survivors import SURVIVOR_COLUMNS
 from greendata.policy.document import read_policies
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from greendata.jobs.view import OpenInventory
@@ -38,7 +39,10 @@ PLAN_MEMORY_BYTES = 3 * 2**30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRequest:
-    """Plan these policy files or folders into ``directory``, which must not hold anything yet."""
+    """Plan these policy files or folders into ``directory``, which must not hold anything yet.
+
+    ``ratios`` are ``uri, etag, recompress_ratio`` of objects that were just measured.
+    """
 
     paths: tuple[str, ...]
     directory: Path
@@ -49,6 +53,7 @@ class PlanRequest:
     limits: LimitSettings = field(default_factory=LimitSettings)
     max_age_seconds: float | None = None
     threads: int | None = None
+    ratios: pa.Table | None = None
 
 
 def make_plan(request: PlanRequest) -> PlanDocument:
@@ -82,6 +87,7 @@ def make_plan(request: PlanRequest) -> PlanDocument:
         columns=columns,
         memory_bytes=PLAN_MEMORY_BYTES,
         threads=request.threads,
+        ratios=request.ratios,
     ) as opened:
         _refuse_stale(opened, request)
         if "quarantine" in kinds:

@@ -160,6 +160,10 @@ def _decide(connection: DuckDBPyConnection, inputs: PlanInputs, columns: Sequenc
     connection.execute("DROP TABLE plan_inventory")
 
 
+_VALUES = ("grace_days", "allow", "min_jaccard", "mode", "profile", "min_saving",
+           "allow_window", "days")  # fmt: skip
+"""Of actions, as policies name them."""
+
 _POLICIES = pa.schema(
     [
         ("number", pa.int32()),
@@ -171,6 +175,8 @@ _POLICIES = pa.schema(
         ("mode", pa.string()),
         ("region", pa.string()),  # of a relocation; null is the training region
         ("profile", pa.string()),
+        ("min_saving", pa.float64()),
+        ("allow_window", pa.bool_()),
         ("days", pa.int64()),
         ("max_payback_days", pa.int64()),
     ]
@@ -192,10 +198,7 @@ def _create_inputs(
                 "region": None if to == "training_region" else to,
                 "max_payback_days": entry.model.guard.max_payback_days,
             }
-            | {
-                name: getattr(value, name, None)
-                for name in ("grace_days", "allow", "min_jaccard", "mode", "profile", "days")
-            }
+            | {name: getattr(value, name, None) for name in _VALUES}
         )
     create_table(connection, "plan_policies", pa.Table.from_pylist(rows, schema=_POLICIES))
     create_table(connection, "plan_rates", inputs.prices.rates)

@@ -256,7 +256,10 @@ def _recompress() -> _Kind:
         fees=fees,
         saving=saving,
         needs_saving=f"NOT {_IS_LOCAL}",
-        to="json_object('profile', p.profile)",
+        to=(
+            "json_merge_patch(json_object('profile', p.profile), json_object("  # which drops nulls
+            "'min_saving', p.min_saving, 'allow_window', p.allow_window))"
+        ),
         problem="CASE WHEN d.recompress_ratio IS NULL THEN 'unmeasured'"
         " WHEN d.recompress_ratio >= 1 THEN 'no-saving' END",
         reversibility="'costly'",

@@ -56,6 +56,15 @@ class Recompress(Strict):
         description="stream: hot data that training reads; archive: cold data, similar rows "
         "side by side."
     )
+    min_saving: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        default=None,
+        description="Share of the stored bytes below which an object stays as it is; 0.15.",
+    )
+    allow_window: Literal[True] | None = Field(
+        default=None,
+        description="Objects may get another name (JSON Lines become .parquet) without a manifest "
+        "that tells readers; needs `guard: {readers: none}`.",
+    )
 
 
 class Quarantine(Strict):
@@ -221,6 +230,13 @@ class Policy(Strict):
     action: Action
     guard: Guard = Guard()
     priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0
+
+    @model_validator(mode="after")
+    def _nobody_looks(self) -> Policy:
+        value = self.action.recompress
+        if value is not None and value.allow_window and self.guard.readers != "none":
+            raise ValueError("`allow_window` needs `guard: {readers: none}`")
+        return self
 
 
 class Carbon(Strict):

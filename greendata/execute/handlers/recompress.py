@@ -64,7 +64,8 @@ if TYPE_CHECKING:
     from greendata.stores.records import ObjectDetails, Properties
 
 LEAST_SAVING = 0.15
-"""Share of the stored bytes that must be saved (the gate of ``greendata recompress``)."""
+"""Share of the stored bytes that must be saved, as ``greendata recompress`` has it; policies may
+say another."""
 
 PARQUET_TYPE = "application/vnd.apache.parquet"
 """Registered with IANA in 2024."""
@@ -98,12 +99,9 @@ class RecompressHandler(Handler):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"recompress"})
 
-    def __init__(
-        self, rewrite: Rewrite, manifest_of: ManifestOf, *, least_saving: float = LEAST_SAVING
-    ) -> None:
+    def __init__(self, rewrite: Rewrite, manifest_of: ManifestOf) -> None:
         self._rewrite = rewrite
         self._manifest_of = manifest_of
-        self._least_saving = least_saving
 
     def prepare(self, action: Action, context: Context) -> Mapping[str, Any]:
         manifest = None if "mode" in action.to else self._manifest_of(action)
@@ -198,18 +196,20 @@ class RecompressHandler(Handler):
             try:
                 new = self._rewrite(details.item, str(action.to["profile"]), folder)
             except (UnreadableShardError, LimitExceededError) as error:
-                return skipped("unsupported", error.message)
+                return skipped("refused", error.message)
             size_bytes = new.path.stat().st_size
-            if size_bytes > (1 - self._least_saving) * details.item.size_bytes:
+            least = float(action.to.get("min_saving", LEAST_SAVING))
+            was_bytes = details.item.size_bytes
+            if size_bytes > (1 - least) * was_bytes or size_bytes >= was_bytes:
                 return skipped(
                     "no-saving",
-                    f"{action.uri}: would be {size_bytes} bytes instead of"
-                    f" {details.item.size_bytes}; at least {self._least_saving:.0%} must be saved.",
+                    f"{action.uri}: would be {size_bytes} bytes instead of {was_bytes}; at least"
+                    f" {least:.0%} must be saved.",
                 )
             is_parquet = new.source_format == "parquet"
             if is_alone and target == action.uri and not is_parquet:
                 words = f"{action.uri}: is {new.source_format}, which its name does not say."
-                return skipped("unsupported", words)
+                return skipped("refused", words)
             properties = _new_properties(details, context, is_parquet=is_parquet)
             staged, digest = stage(new.path, action.uri, context, step, properties)
         try:
@@ -257,7 +257,7 @@ def _is_renamed(uri: str) -> bool:
 
 def _no_window(action: Action) -> Outcome:
     return skipped(
-        "unsupported",
+        "renamed",
         f"{action.uri}: would get another name, and nothing tells its readers. Give its dataset a"
         " manifest, or say `allow_window: true` in a policy with `guard: {readers: none}`.",
     )

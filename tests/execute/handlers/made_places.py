@@ -119,7 +119,7 @@ def every_fault(
     faults: Iterable[str] = FAULTS,
     until: Status = Status.DONE,
 ) -> int:
-    """Fail once at each call of a run, go on until all is as it should be, and check; how many faults.
+    """Fail once at each call of a run, go on until all is done, and check; how many faults.
 
     ``make`` gives a fresh store and what is to be done in it; ``watch`` sees it after each try.
     """

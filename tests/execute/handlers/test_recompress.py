@@ -164,7 +164,7 @@ def test_another_name_needs_a_manifest_or_leave() -> None:
     store = MemoryStore()
     action, context = written(store, LINES, name="x.jsonl"), context_of(store, [A])
     found = once(store, action, context)
-    assert (found.status, found.reason) == (Status.SKIPPED, "unsupported")
+    assert (found.status, found.reason) == (Status.SKIPPED, "renamed")
     assert "allow_window" in found.detail
     allowed = replace(action, to={**action.to, "allow_window": True})
     found = once(store, allowed, context)
