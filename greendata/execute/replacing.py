@@ -40,6 +40,7 @@ from greendata.execute.verified import (
     properties_of,
     publish,
     staging_uri,
+    sweep_uploads,
 )
 from greendata.plan.actions import KEPT_DAYS
 from greendata.recompress.columnar import StoredRows
@@ -107,8 +108,13 @@ def replace_object(
     return replace(found, moved_bytes=found.moved_bytes + moved)
 
 
-def replaced_before(action: Action, context: Context) -> Outcome | None:
-    """What an earlier try of this step did, if it got as far as the switch."""
+def replaced_before(
+    action: Action, context: Context, *, is_looking: bool = False
+) -> Outcome | None:
+    """What an earlier try of this step did, if it got as far as the switch.
+
+    ``is_looking``: only that; else what was left to do is done.
+    """
     there = found_at(context.store, action.uri)
     if there is None or there.item.etag == action.etag:
         return None
@@ -117,8 +123,12 @@ def replaced_before(action: Action, context: Context) -> Outcome | None:
         return None
     digest = sha256_of(context.store, held.item)
     if not _is_ours(there, digest, context, context.step_id(action)):
-        release(action, context)
+        if not is_looking:
+            release(action, context)
         return None
+    if is_looking:
+        made = copy_of(there.item, sha256_of(context.store, there.item))
+        return _replaced(action, held, made, digest, context)
     return _finished(action, held, digest, context)
 
 
@@ -180,6 +190,18 @@ def release(action: Action, context: Context) -> None:
     drop_staged(context.store, staging_uri(context, action.uri, context.step_id(action)))
 
 
+def drop_begun(action: Action, context: Context) -> None:
+    """What is left of a step that never got as far as its switch: the object is as it was."""
+    places = {action.uri, str(action.to.get("uri", action.uri))}
+    for uri in places:
+        staged = staging_uri(context, uri, context.step_id(action))
+        sweep_uploads(context.store, staged)
+        drop_staged(context.store, staged)
+    there = found_at(context.store, action.uri)
+    if action.kind == "recompress" and there is not None and there.item.etag == action.etag:
+        release(action, context)
+
+
 def _is_ours(there: ObjectDetails, old_sha256: str, context: Context, step: str) -> bool:
     if is_local(there.item.uri):
         return made_from(context.store, there.item) == old_sha256
@@ -207,7 +229,7 @@ def proof_of(store: Store, item: StoredObject) -> dict[str, Any]:
 
 
 def _finished(action: Action, held: _Held, old_sha256: str, context: Context) -> Outcome:
-    """After the switch: the new object is read, pinned, and the old one waits for purge."""
+    """After the switch: the new object is read and pinned."""
     store = context.store
     step = context.step_id(action)
     there = found_at(store, action.uri)
@@ -216,8 +238,15 @@ def _finished(action: Action, held: _Held, old_sha256: str, context: Context) ->
         raise ObjectChangedError(f"{action.uri}: was replaced by somebody else at once.")
     new = there.item
     made = copy_of(new, sha256_of(store, new))
-    survivor = made.as_survivor()
-    pin(survivor, action, context)
+    pin(made.as_survivor(), action, context)
+    drop_staged(store, staging_uri(context, action.uri, step))
+    return _replaced(action, held, made, old_sha256, context)
+
+
+def _replaced(
+    action: Action, held: _Held, made: Copy, old_sha256: str, context: Context
+) -> Outcome:
+    """The outcome: the old object waits for purge."""
     now = context.now()
     left = Quarantined(
         form=held.form,
@@ -232,18 +261,18 @@ def _finished(action: Action, held: _Held, old_sha256: str, context: Context) ->
         purge_after=now + timedelta(days=KEPT_DAYS),
         cause=action.kind,
         policy=action.policy,
-        survivor=survivor,
+        survivor=made.as_survivor(),
     )
-    drop_staged(store, staging_uri(context, action.uri, step))
+    known = made.as_dict()
     outcome = done(
-        **made.as_dict(),
-        **proof_of(store, new),
-        step=step,
+        **known,
+        **proof_of(context.store, context.store.head(action.uri)),
+        step=context.step_id(action),
         original_sha256=old_sha256,
-        object={"etag": new.etag, "version_id": new.version_id, "size_bytes": new.size_bytes},
+        object={name: known[name] for name in ("etag", "version_id", "size_bytes")},
         quarantine=left.as_dict(),
     )
-    return replace(outcome, moved_bytes=2 * new.size_bytes)
+    return replace(outcome, moved_bytes=2 * made.size_bytes)
 
 
 def _version_of(held: _Held, action: Action) -> str | None:

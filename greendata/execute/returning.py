@@ -17,7 +17,7 @@ from greendata.errors import (
     PreconditionFailedError,
 )
 from greendata.execute.copying import copy_object
-from greendata.execute.dataset_manifest import switch
+from greendata.execute.dataset_manifest import read_dataset_manifest, switch
 from greendata.execute.handlers.base import CannotUndo, Context, outcome_of
 from greendata.execute.pins import pin, pins_folder, refuse_pinned
 from greendata.execute.quarantine import Quarantined
@@ -77,9 +77,12 @@ def take_back(actions: Sequence[Action], context: Context) -> list[Outcome]:
     originals = [entry for entry in found if isinstance(entry, _Original)]
     manifest = actions[0].to.get("manifest")
     if manifest is not None:
+        named = read_dataset_manifest(context.store, manifest).entries
         pairs = zip(actions, originals, strict=True)
         changes = {action.to["copy"]["uri"]: original.entry for action, original in pairs}
-        switch(context.store, manifest, changes)
+        told = {uri: entry for uri, entry in changes.items() if uri in named}
+        if told:  # else it never switched
+            switch(context.store, manifest, told)
     return [
         _guarded_retired(action, original, context)
         for action, original in zip(actions, originals, strict=True)

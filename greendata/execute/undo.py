@@ -12,14 +12,13 @@ from greendata.errors import (
     GreendataError,
     MissingFactError,
     ObjectNotFoundError,
-    UnsupportedError,
 )
 from greendata.execute.handlers.base import CannotUndo, Handler, outcome_of
 from greendata.execute.handlers.returning import RESTORE_DAYS, left_alone
 from greendata.execute.pins import unpin
 from greendata.execute.records import Action, Outcome, Status, failed, skipped
+from greendata.execute.replacing import drop_begun
 from greendata.execute.retiring import held_places
-from greendata.execute.verified import drop_staged, staging_uri
 from greendata.footprint.costs import restore_cost
 from greendata.footprint.prices import DEFAULT_CLASS, price_list
 from greendata.stores.wrappers.base import Call, StoreWrapper
@@ -149,8 +148,8 @@ def settled(
     before = state.intents.get(action.action_id, {})
     looking = replace(context, store=_LookingStore(context.store))
     outcome: Outcome | None = None
-    with suppress(_WouldChangeError, UnsupportedError):  # a recompress has nothing to write with
-        outcome = handlers[action.kind].act(action, before, looking, is_resumed=True)
+    with suppress(_WouldChangeError):
+        outcome = handlers[action.kind].look(action, before, looking)
     if outcome is not None and outcome.status in (Status.DONE, Status.PENDING):
         return outcome
     _drop_begun(action, context)
@@ -171,12 +170,10 @@ class _LookingStore(StoreWrapper):
 
 
 def _drop_begun(action: Action, context: Context) -> None:
-    """What an action that never came to its change left of its own: the object is as it was."""
-    store, step = context.store, context.step_id(action)
-    if action.kind in _GROUPED:
-        for uri in (action.uri, str(action.to.get("uri", action.uri))):
-            drop_staged(store, staging_uri(context, uri, step))
-    if action.kind not in ("quarantine", "expire", "recompress"):
+    """The pin and the copy of a removal that never came to remove: the object is still there."""
+    if action.kind in ("relocate", "recompress"):
+        drop_begun(action, context)
+    if action.kind not in ("quarantine", "expire"):
         return
     if action.survivor is not None:
         unpin(action.survivor, action, context)

@@ -202,14 +202,16 @@ def link(path: Path, target: Path, etag: str, condition: Condition, etag_of: Eta
         OSError.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = _own_folder(target) / f"{uuid.uuid4().hex}.partial"
+    aside = _own_folder(target) / f"{uuid.uuid4().hex}{_PARTIAL}"
     try:
-        with _across(path, target):
-            os.link(path, aside)
-        if etag_of(aside) != etag:
-            raise PreconditionFailedError(f"{path}: is not the file that was expected.")
-        with _locked(target):
-            _give_name(aside, target, condition, etag_of)
+        with path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH)  # as long as this process lives: see sweep
+            with _across(path, target):
+                os.link(path, aside)
+            if etag_of(aside) != etag:
+                raise PreconditionFailedError(f"{path}: is not the file that was expected.")
+            with _locked(target):
+                _give_name(aside, target, condition, etag_of)
         _sync_folder(target.parent)
     finally:
         aside.unlink(missing_ok=True)

@@ -119,6 +119,13 @@ class Handler(ABC):
         """A group of several objects that switches as one; in the order of ``actions``."""
         raise UnsupportedError(f"{actions[0].uri}: {actions[0].kind} has no groups.")
 
+    def look(self, action: Action, before: Mapping[str, Any], context: Context) -> Outcome | None:
+        """What an earlier try did of an action whose outcome nobody wrote; None: nothing.
+
+        ``context.store`` ends what begins to change anything. By default it is tried again there.
+        """
+        return self.act(action, before, context, is_resumed=True)
+
     def settle(
         self, action: Action, before: Mapping[str, Any], pending: Outcome, context: Context
     ) -> Outcome:

@@ -24,7 +24,7 @@ from greendata.errors import (
 )
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, outcome_of
 from greendata.execute.pins import refuse_pinned
-from greendata.execute.records import Action, Outcome, Status, skipped
+from greendata.execute.records import Action, Outcome, Status, done, skipped
 from greendata.execute.replacing import (
     PUT_BACK,
     made_from,
@@ -163,6 +163,19 @@ class RecompressHandler(Handler):
             _guarded(action, entry, context, manifest) if isinstance(entry, Made) else entry
             for action, entry in zip(actions, found, strict=True)
         ]
+
+    def look(self, action: Action, before: Mapping[str, Any], context: Context) -> Outcome | None:
+        manifest = before.get("manifest")
+        if manifest is None and not _is_renamed(action.uri):
+            return replaced_before(action, context, is_looking=True)
+        mark = "" if manifest is None else context.step_id(action)[:8]
+        there = found_at(context.store, new_uri(action.uri, mark))
+        if there is None or not _is_made_of(there, action, context):
+            return None
+        made = _made_of(there, context)
+        left = find_retired(action, context, grace_days=KEPT_DAYS, survivor=made.copy.as_survivor())
+        after = _after(action, made, context, manifest)
+        return done(**after, **({} if left is None else {"quarantine": left.as_dict()}))
 
     def inverse(
         self, action: Action, before: Mapping[str, Any], outcome: Outcome
@@ -342,18 +355,23 @@ def _guarded(action: Action, made: Made, context: Context, manifest: str | None)
         return outcome_of(error)
 
 
+def _after(action: Action, made: Made, context: Context, manifest: str | None) -> dict[str, Any]:
+    """What taking it back needs; what the Parquet was made of stands in it."""
+    return {
+        **made.copy.as_dict(),
+        **made.more,
+        "step": context.step_id(action),
+        "original_sha256": made_from(context.store, context.store.head(made.copy.uri)),
+        **({"manifest": manifest} if manifest else {}),
+    }
+
+
 def _superseded(action: Action, made: Made, context: Context, manifest: str | None) -> Outcome:
     """The original goes; without a manifest that names the new object, that goes if it cannot."""
     new = made.copy
     drop_staged(context.store, staging_uri(context, action.uri, context.step_id(action)))
+    after = _after(action, made, context, manifest)
     item = context.store.head(new.uri)
-    after = {
-        **new.as_dict(),
-        **made.more,
-        "step": context.step_id(action),
-        "original_sha256": made_from(context.store, item),
-        **({"manifest": manifest} if manifest else {}),
-    }
     if not new.moved_bytes and sha256_of(context.store, item) != new.sha256:  # of an earlier try
         words = f"{new.uri}: is not the object that was made; {action.uri} stays."
         return replace(skipped("no-survivor", words), after=after)

@@ -23,9 +23,11 @@ from greendata.execute.together import Made, ManifestOf, make_together
 from greendata.execute.verified import (
     Copy,
     copy_from,
+    copy_of,
     current_details,
     found_at,
     is_local,
+    is_of_step,
     is_unreadable,
     make_copy,
     properties_of,
@@ -92,6 +94,18 @@ class RelocateHandler(Handler):
             else entry
             for action, entry in zip(actions, found, strict=True)
         ]
+
+    def look(self, action: Action, before: Mapping[str, Any], context: Context) -> Outcome | None:
+        there = found_at(context.store, str(action.to["uri"]))
+        if there is None or there.item.size_bytes != action.size_bytes:
+            return None
+        if not (is_local(there.item.uri) or is_of_step(there, context.step_id(action))):
+            return None
+        copy = copy_of(there.item, sha256_of(context.store, there.item))
+        source = found_at(context.store, action.uri)
+        if source is None or sha256_of(context.store, source.item) != copy.sha256:
+            return None
+        return _outcome(action, copy, context, before.get("manifest"))
 
     def settle(
         self, action: Action, before: Mapping[str, Any], pending: Outcome, context: Context
