@@ -27,6 +27,7 @@ from greendata.jobs.report_stored import (
     sum_stored,
 )
 from greendata.jobs.results import catalog_place
+from greendata.jobs.run_history import RunsRequest, create_history_views
 from greendata.jobs.show import read_plan
 from greendata.jobs.view import open_inventory
 
@@ -123,6 +124,10 @@ def make_report(request: ReportRequest) -> Report:
     ) as opened:
         connection = opened.connection
         sum_stored(connection, day)
+        runs = RunsRequest(
+            catalog=request.catalog, stores=request.stores, datasets=request.datasets
+        )
+        damaged = create_history_views(connection, catalog, runs, None)
         assumptions, sources, warnings = basis_of(places_of(connection))
         return Report(
             made_at=request.as_of,
@@ -139,9 +144,7 @@ def make_report(request: ReportRequest) -> Report:
                 stores=request.stores,
                 catalog=request.catalog,
             ),
-            done=done_section(
-                connection, now=request.as_of, since=request.since, top=request.top
-            ),
+            done=done_section(connection, now=request.as_of, since=request.since, top=request.top),
             trend=trend_section(catalog, request.since),
             plan=plan,
             basis=BasisSection(
@@ -151,9 +154,11 @@ def make_report(request: ReportRequest) -> Report:
                 parameters=_parameters(connection),
             ),
             warnings=(
-                *opened.stale_places(request.as_of, request.max_age_seconds), *warnings,
+                *opened.stale_places(request.as_of, request.max_age_seconds),
+                *warnings,
+                *damaged,
             ),
-        )  # fmt: skip
+        )
 
 
 def write_report(report: Report, target: Target) -> int:

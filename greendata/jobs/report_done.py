@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from greendata.catalog.queries import REALISED_BY
 from greendata.footprint.prices import DAYS_A_MONTH
 from greendata.footprint.ranges import Range
 
@@ -16,12 +17,10 @@ if TYPE_CHECKING:
 
     from greendata.report.document import DoneSection, RunRow, SavedPoint, Savings
 
-SAVED_AT_PURGE = ("quarantine", "expire", "relocate", "recompress")
-"""Kinds that leave the old bytes where they are until they are purged."""
-
 CURVE_STEPS = 48
 
-_KINDS = ", ".join(f"'{kind}'" for kind in SAVED_AT_PURGE)
+_KINDS = ", ".join(f"'{kind}'" for kind in REALISED_BY["purge"])
+# What tags and holds cost counts from when they are done, like what tiers save.
 _REALISED = f"(status = 'done' AND (part = 'purge' OR part = 'apply' AND kind NOT IN ({_KINDS})))"
 _WAITING = f"(part = 'apply' AND (status = 'pending' OR status = 'done' AND kind IN ({_KINDS})))"
 _MONTHS = f'greatest(0, epoch_us($now) - epoch_us("at")) / {DAYS_A_MONTH * 86_400_000_000}.0'
@@ -46,6 +45,7 @@ _SAVINGS = (
     f" count(*) FILTER ({_WAITING}),"
     f" coalesce(sum(size_bytes) FILTER ({_WAITING}), 0)::HUGEINT::VARCHAR,"
     f" {_money('monthly_saving_usd', _WAITING)},"
+    f" {_money('monthly_saving_usd', 'true')},"
     f" {_money('fees_usd', _REALISED + ' OR ' + _WAITING)},"
     f" count(*) FILTER (({_REALISED} OR {_WAITING}) AND monthly_saving_usd IS NULL),"
     f" {_CARBON}"
@@ -55,20 +55,15 @@ _SAVINGS = (
 def done_section(
     connection: DuckDBPyConnection, *, now: datetime, since: datetime | None, top: int
 ) -> DoneSection:
-    """Runs that began at ``since`` or later, by the views ``runs`` and ``outcomes``."""
-    from greendata.report.document import DoneSection, KindRow, Savings
+    """Runs that began at ``since`` or later, by the views ``all_runs`` and ``all_outcomes``."""
+    from greendata.report.document import DoneSection, KindRow
 
-    if not _has_runs(connection):
-        return DoneSection(
-            runs=(), total_runs=0, total=Savings(), kinds=(), planned_usd=Decimal(0),
-            own_kgco2e=None, own_kwh=None, own_usd=None,
-        )  # fmt: skip
     connection.execute(
-        "CREATE TEMP TABLE report_runs AS SELECT * FROM runs"
+        "CREATE TEMP TABLE report_runs AS SELECT * FROM all_runs"
         " WHERE $since::TIMESTAMPTZ IS NULL OR started_at >= $since::TIMESTAMPTZ",
         {"since": since},
     )
-    chosen = "(FROM outcomes SEMI JOIN report_runs USING (run_id))"
+    chosen = "(FROM all_outcomes SEMI JOIN report_runs USING (run_id))"
     bound = {"now": now}
     by_run = {
         run_id: _savings(values)
@@ -80,14 +75,13 @@ def done_section(
         f"SELECT kind, {_SAVINGS} FROM {chosen} GROUP BY kind ORDER BY count(*) DESC, kind", bound
     ).fetchall()
     (total,) = connection.execute(f"SELECT {_SAVINGS} FROM {chosen}", bound).fetchall()
-    found = connection.sql("FROM report_runs ORDER BY started_at DESC, run_id DESC")
+    found = connection.sql("FROM report_runs ORDER BY started_at DESC NULLS LAST, run_id DESC")
     rows = [_run(row, by_run) for row in found.to_arrow_table().to_pylist()]
     return DoneSection(
         runs=tuple(rows[:top]),
         total_runs=len(rows),
         total=_savings(total),
         kinds=tuple(KindRow(kind=kind, savings=_savings(values)) for kind, *values in kinds),
-        planned_usd=sum((row.planned_usd or Decimal(0) for row in rows), Decimal(0)),
         own_kgco2e=_metered(rows, "carbon_kgco2e"),
         own_kwh=_metered(rows, "energy_kwh"),
         own_usd=_metered_usd(rows),
@@ -101,7 +95,7 @@ def _curve(
     """What was saved at some moments from the first run up to now."""
     from greendata.report.document import SavedPoint
 
-    first = min((row.started_at for row in rows), default=now)
+    first = min((row.started_at for row in rows if row.started_at), default=now)
     if first >= now:
         return ()
     moments = [first + (now - first) * place / CURVE_STEPS for place in range(CURVE_STEPS + 1)]
@@ -111,9 +105,9 @@ def _curve(
     ).fetchall()
     saved = [(micros / 1e6, usd) for micros, usd in gone]
     planned = [
-        ((row.finished_at or row.started_at).timestamp(), float(row.planned_usd))
+        (since.timestamp(), float(row.savings.planned_usd))
         for row in rows
-        if row.planned_usd is not None
+        if (since := row.finished_at or row.started_at) is not None
     ]
     return tuple(
         SavedPoint(
@@ -133,20 +127,11 @@ def _saved_up_to(moment: datetime, savings: Sequence[tuple[float, float]]) -> fl
     )
 
 
-def _has_runs(connection: DuckDBPyConnection) -> bool:
-    """Whether anything was ever applied with this catalog."""
-    (found,) = connection.execute(
-        "SELECT count(DISTINCT table_name) FROM information_schema.tables"
-        " WHERE table_name IN ('runs', 'outcomes')"
-    ).fetchall()
-    return bool(found[0] == 2)
-
-
 def _savings(values: Sequence[Any]) -> Savings:
     from greendata.report.document import Savings
 
     actions, realised, size_bytes, usd, saved, *rest = values
-    waiting, waiting_bytes, waiting_usd, fees, unknown, *carbon = rest
+    waiting, waiting_bytes, waiting_usd, planned, fees, unknown, *carbon = rest
     return Savings(
         actions=actions,
         realised_actions=realised,
@@ -158,6 +143,7 @@ def _savings(values: Sequence[Any]) -> Savings:
         waiting_actions=waiting,
         waiting_bytes=int(waiting_bytes),
         waiting_usd=Decimal(waiting_usd),
+        planned_usd=Decimal(planned),
         fees_usd=Decimal(fees),
         unknown_savings=unknown,
     )
@@ -188,7 +174,6 @@ def _run(row: Mapping[str, Any], savings: Mapping[str, Savings]) -> RunRow:
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         owner=row["owner"],
-        planned_usd=_decimal(totals.get("monthly_saving_usd")),
         own=own if isinstance(own, dict) else {},
         reasons={str(name): int(n) for name, n in _object(row["reasons"]).items()},
         savings=savings.get(row["run_id"], Savings()),
@@ -201,19 +186,21 @@ def _object(text: str | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _decimal(value: Any) -> Decimal | None:
-    try:
-        return None if value is None else Decimal(str(value))
-    except InvalidOperation:
+def _metered(rows: Sequence[RunRow], name: str) -> Range | None:
+    """What the runs that were metered used themselves; None where none was."""
+    found = [_bounds(row.own.get(name)) for row in rows]
+    known = [bounds for bounds in found if bounds is not None]
+    return sum(known[1:], known[0]) if known else None
+
+
+def _bounds(value: Any) -> Range | None:
+    """A quantity as ``metering.OwnFootprint.as_dict`` writes it."""
+    if not isinstance(value, dict):
         return None
-
-
-def _metered(rows: Sequence[RunRow], name: str) -> float | None:
-    """What the runs used themselves; None where none of them was metered."""
-    found = [float(row.own[name]) for row in rows if isinstance(row.own.get(name), int | float)]
-    return sum(found) if found else None
+    return _range([float(value[bound]) for bound in ("low", "central", "high")])
 
 
 def _metered_usd(rows: Sequence[RunRow]) -> Decimal | None:
-    found = [value for row in rows if (value := _decimal(row.own.get("cost_usd"))) is not None]
+    costs = [row.own.get("cost_usd") for row in rows]
+    found = [Decimal(str(cost["central"])) for cost in costs if isinstance(cost, dict)]
     return sum(found, Decimal(0)) if found else None

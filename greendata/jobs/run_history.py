@@ -210,36 +210,44 @@ def _open(request: RunsRequest, run_id: str | None) -> Iterator[_Opened]:
     from greendata.catalog.tables import Catalog
 
     catalog = Catalog.open(catalog_place(request.catalog, request.stores), create=False)
-    store = Stores(request.stores)
     if run_id is not None:
         run_uri(runs_uri(catalog), run_id)  # raises for what names no run
     with temporary_duckdb(
         catalog.name, memory_bytes=MEMORY_BYTES, threads=os.cpu_count() or 1
     ) as connection:
-        create_run_views(connection, catalog, None if run_id is None else {run_id})
-        settled = {
-            row["run_id"]
-            for row in _fetch(connection, "SELECT run_id FROM runs WHERE state <> 'running'", [])
-        }
-        wanted = [run_id] if run_id is not None else list_runs(store, runs_uri(catalog))
-        states = [
-            read_run(store, runs_uri(catalog), name)
-            for name in wanted
-            if run_id is not None or name not in settled
-        ]
-        better_known = {state.run_id for state in states if state.damaged} & settled
-        _add_read(
-            connection,
-            catalog,
-            store,
-            request,
-            [state for state in states if state.run_id not in better_known],
-        )
-        yield _Opened(
-            connection=connection,
-            name=catalog.name,
-            damaged=tuple(words for state in states for words in state.damaged),
-        )
+        damaged = create_history_views(connection, catalog, request, run_id)
+        yield _Opened(connection=connection, name=catalog.name, damaged=damaged)
+
+
+def create_history_views(
+    connection: DuckDBPyConnection, catalog: Catalog, request: RunsRequest, run_id: str | None
+) -> tuple[str, ...]:
+    """Make the views ``all_runs`` and ``all_outcomes``, of one run or of all.
+
+    Returns:
+        What of the journals of runs that are not settled cannot be read.
+    """
+    store = Stores(request.stores)
+    create_run_views(connection, catalog, None if run_id is None else {run_id})
+    settled = {
+        row["run_id"]
+        for row in _fetch(connection, "SELECT run_id FROM runs WHERE state <> 'running'", [])
+    }
+    wanted = [run_id] if run_id is not None else list_runs(store, runs_uri(catalog))
+    states = [
+        read_run(store, runs_uri(catalog), name)
+        for name in wanted
+        if run_id is not None or name not in settled
+    ]
+    better_known = {state.run_id for state in states if state.damaged} & settled
+    _add_read(
+        connection,
+        catalog,
+        store,
+        request,
+        [state for state in states if state.run_id not in better_known],
+    )
+    return tuple(words for state in states for words in state.damaged)
 
 
 def _add_read(

@@ -191,8 +191,8 @@ DEFINITIONS: dict[str, tuple[str, str]] = {
     "planned": (
         "Planned saving",
         (
-            "What the actions of a plan or run save a month once they have taken effect, at"
-            " list prices; negative where it costs more."
+            "What the actions of a plan or run save a month once all of them have taken effect,"
+            " at list prices; negative where it costs more."
         ),
     ),
     "fees": (

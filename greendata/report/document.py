@@ -176,7 +176,8 @@ class Savings:
 
     ``realised`` ones have taken effect: of what is removed only from its purge on. ``waiting`` are
     done and wait for their purge, or are pending. Savings are USD a month and negative where
-    keeping things costs more since; ``saved_usd`` is what realised ones have saved up to now.
+    keeping things costs more since; ``saved_usd`` is what realised ones have saved up to now, and
+    ``planned_usd`` what all of them would save if every one had been done.
     """
 
     actions: int = 0
@@ -189,23 +190,20 @@ class Savings:
     waiting_actions: int = 0
     waiting_bytes: int = 0
     waiting_usd: Decimal = Decimal(0)
+    planned_usd: Decimal = Decimal(0)
     fees_usd: Decimal = Decimal(0)
     unknown_savings: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One run, and what its newest outcomes say.
-
-    ``planned_usd`` is what its plan said it would save a month; ``own`` is what the run itself
-    used, as it metered it.
-    """
+    """One run, and what its newest outcomes say; ``own`` is what it used itself, as it metered."""
 
     run_id: str
     plan_id: str
     attempt: int
     state: str
-    started_at: datetime
+    started_at: datetime | None
     finished_at: datetime | None
     owner: str | None
     actions: int
@@ -213,7 +211,6 @@ class RunRow:
     pending: int
     skipped: int
     failed: int
-    planned_usd: Decimal | None
     own: Mapping[str, Any]
     reasons: Mapping[str, int]
     savings: Savings
@@ -244,10 +241,9 @@ class DoneSection:
     total_runs: int
     total: Savings
     kinds: tuple[KindRow, ...]
-    planned_usd: Decimal
-    own_kgco2e: float | None
-    own_kwh: float | None
-    own_usd: Decimal | None
+    own_kgco2e: Range | None = None
+    own_kwh: Range | None = None
+    own_usd: Decimal | None = None
     curve: tuple[SavedPoint, ...] = ()
 
 

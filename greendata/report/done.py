@@ -22,6 +22,7 @@ from greendata.report.page import Cell, Column, Notes, Plot, Row, Section, Table
 from greendata.report.plotting import Series, plot_of
 
 if TYPE_CHECKING:
+    from greendata.footprint.ranges import Range
     from greendata.report.document import DoneSection, RunRow, Savings
 
 MOST_REASONS = 4
@@ -54,21 +55,31 @@ def net_usd(found: DoneSection) -> Decimal:
     return found.total.saved_usd - found.total.fees_usd - (found.own_usd or Decimal(0))
 
 
+def net_kgco2e(found: DoneSection) -> Range | None:
+    """The same of carbon: at least what was surely saved less what was used at most."""
+    saved = found.total.saved_kgco2e
+    if saved is None or found.own_kgco2e is None:
+        return saved
+    return saved.minus_independent(found.own_kgco2e)
+
+
 def _lead(found: DoneSection) -> str:
     net = usd_cell(net_usd(found)).plain
+    carbon = net_kgco2e(found)
+    also = "" if carbon is None else f", and {amount_cell(carbon, 'kgco2e').plain} CO₂e"
     return (
-        f"Saved up to now: {usd_cell(found.total.saved_usd).plain}; the actions cost"
-        f" {usd_cell(found.total.fees_usd).plain} once, so net {net}. Savings count from the"
-        " moment at which bytes were gone, not from when a plan was applied."
+        f"Saved up to now: {usd_cell(found.total.saved_usd).plain}. What actions cost once"
+        f" ({usd_cell(found.total.fees_usd).plain}) and what the runs used taken off: {net}{also}."
+        " Savings count from the moment at which bytes were gone, not from when a plan was applied."
     )
 
 
 def _own(found: DoneSection) -> Iterator[Notes]:
     told = []
     if found.own_kwh is not None:
-        told.append(f"{digits(found.own_kwh)} kWh")
+        told.append(amount_cell(found.own_kwh, "kwh").plain)
     if found.own_kgco2e is not None:
-        told.append(f"{digits(found.own_kgco2e)} kg CO₂e")
+        told.append(f"{amount_cell(found.own_kgco2e, 'kgco2e').plain} CO₂e")
     if found.own_usd is not None:
         told.append(usd_cell(found.own_usd).plain)
     if told:
@@ -179,7 +190,7 @@ def _run_cells(run: RunRow) -> tuple[Cell, ...]:
         words_cell(run.state, tone=_TONES.get(run.state, "")),
         Cell(text=f"{run.done:,} of {run.actions:,}", sort=run.done),
         Cell(text=f"{run.failed:,}", sort=run.failed, tone="bad" if run.failed else ""),
-        usd_cell(run.planned_usd),
+        usd_cell(run.savings.planned_usd, is_part=run.savings.unknown_savings > 0),
         usd_cell(run.savings.realised_usd, is_part=run.savings.unknown_savings > 0),
         usd_cell(run.savings.saved_usd, is_part=run.savings.unknown_savings > 0),
         usd_cell(run.savings.fees_usd),

@@ -228,6 +228,14 @@ def test_a_catalog_in_a_bucket_is_reported(
     assert place in (tmp_path / "r.html").read_text()
 
 
+BOUNDS = {"low": 1.0, "central": 2.0, "high": 3.0}
+OWN = {
+    "energy_kwh": BOUNDS,
+    "carbon_kgco2e": None,
+    "cost_usd": {"low": "0.5", "central": "0.5", "high": "0.5"},
+}
+
+
 def run_rows(**values: Any) -> dict[str, Any]:
     return {
         "run_id": "r1", "plan_id": "p" * 64, "attempt": 1, "state": "finished",
@@ -252,15 +260,15 @@ def done_of(runs: list[dict[str, Any]], outcomes: list[dict[str, Any]], **values
 
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.register("runs", pa.Table.from_pylist(runs))
-        connection.register("outcomes", pa.Table.from_pylist(outcomes))
+        connection.register("all_runs", pa.Table.from_pylist(runs))
+        connection.register("all_outcomes", pa.Table.from_pylist(outcomes))
         return done_section(connection, **({"now": NOW, "since": None, "top": 20} | values))
 
 
 def test_savings_count_from_the_moment_at_which_bytes_are_gone() -> None:
     found = done_of(
         [run_rows(totals=json.dumps({"actions": 8, "done": 5, "monthly_saving_usd": "50",
-                                     "own": {"energy_kwh": 0.25, "carbon_kgco2e": 0.1}}),
+                                     "own": OWN}),
                   reasons='{"held": 2}')],
         [
             outcome("1", "tier", "apply", 60),  # two months of 10
@@ -283,7 +291,10 @@ def test_savings_count_from_the_moment_at_which_bytes_are_gone() -> None:
     assert total.unknown_savings == 1
     assert total.realised_kgco2e.central == pytest.approx(6.0)
     assert total.saved_kgco2e.high == pytest.approx(3.0 * (2 + 1 + 1))
-    assert (found.planned_usd, found.own_kwh, found.own_kgco2e) == (Decimal(50), 0.25, 0.1)
+    assert total.planned_usd == Decimal(59)
+    assert (found.own_kwh.central, found.own_kgco2e, found.own_usd) == (2.0, None, Decimal("0.5"))
+    assert found.curve[-1].saved_usd == pytest.approx(29)
+    assert found.curve[0].saved_usd == 0
     assert found.runs[0].reasons == {"held": 2}
 
 

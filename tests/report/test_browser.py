@@ -40,15 +40,12 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         RunRow(
             run_id=f"{HOSTILE[number % 5]}{number}", plan_id="p", attempt=1, state="partial",
             started_at=NOW - timedelta(days=number), finished_at=None, owner=HOSTILE[0],
-            actions=number, done=1, pending=0, skipped=0, failed=1, planned_usd=None, own={},
+            actions=number, done=1, pending=0, skipped=0, failed=1, own={},
             reasons={HOSTILE[1]: 2}, savings=savings,
         )
         for number in range(12)
     )  # fmt: skip
-    done = DoneSection(
-        runs=runs, total_runs=12, total=savings, kinds=(), planned_usd=Decimal(0),
-        own_kgco2e=None, own_kwh=None, own_usd=None,
-    )  # fmt: skip
+    done = DoneSection(runs=runs, total_runs=12, total=savings, kinds=())
     page = folder / "report.html"
     page.write_text(rendered(replace(report, done=done), "html"))
     return page
