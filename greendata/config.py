@@ -17,7 +17,7 @@ from greendata.operating.records import Operating
 from greendata.units import parse_bytes, parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pydantic import BaseModel, ValidationError
 
@@ -334,15 +334,24 @@ def _refuse_overlaps(path: Path, document: Any, datasets: Sequence[DatasetSettin
         for index, entry in enumerate(datasets)
         for place, prefix in enumerate(entry.prefixes)
     ]
+    owners: dict[str, list[str]] = {}
+    for prefix, name, _ in places:
+        owners.setdefault(prefix, []).append(name)
     for prefix, name, location in places:
-        for other, other_name, _ in places:
-            if name != other_name and (prefix == other or prefix.startswith(f"{other}/")):
+        for other in (prefix, *folders_above(prefix)):
+            other_name = next((found for found in owners.get(other, ()) if found != name), None)
+            if other_name is not None:
                 line, column = _position(document, location)
                 raise ConfigError(
                     f"{path}:{line}:{column}: {prefix} of dataset {name!r} lies in {other} of"
                     f" dataset {other_name!r}",
                     hint="An object belongs to one dataset: name prefixes that do not overlap.",
                 )
+
+
+def folders_above(uri: str) -> Iterator[str]:
+    """What a URI lies in, without the slash that follows: of ``s3://b/a/c`` ``s3://b/a`` too."""
+    return (uri[:place] for place, character in enumerate(uri) if character == "/")
 
 
 def _max_age_seconds(path: Path, document: Any, settings: dict[str, Any]) -> float | None:

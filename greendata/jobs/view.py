@@ -17,6 +17,7 @@ from greendata.catalog.inventory import (
     create_inventory_view,
 )
 from greendata.catalog.queries import create_current_views, create_run_views
+from greendata.config import folders_above
 from greendata.errors import ConfigError, ObjectNotFoundError
 from greendata.footprint.columns import (
     RATES,
@@ -129,7 +130,7 @@ def prefix_table(datasets: Sequence[DatasetSettings], stores: Sequence[StoreSett
             found[normalise_uri(prefix, stores).rstrip("/")] = entry
     rows = []
     for uri, entry in sorted(found.items()):
-        outer = [other for other in found if uri.startswith(f"{other}/")]
+        outer = [other for other in folders_above(uri) if other in found]
         if any(found[other].name != entry.name for other in outer):
             raise ConfigError(
                 f"dataset {entry.name!r}: {uri} lies in {outer[0]} of another dataset",
