@@ -28,7 +28,7 @@ def page_of(report: Report) -> Page:
         cards=tuple(_cards(report)),
         sections=(
             stored_section(report.stored),
-            redundant_section(report.redundant),
+            redundant_section(report.redundant, report.stored),
             done_section(report.done),
             plan_section(report.plan),
             trend_section(report.trend),

@@ -111,14 +111,9 @@ DEFINITIONS: dict[str, tuple[str, str]] = {
         "Redundant stored bytes",
         (
             "Stored bytes of redundant documents, estimated for each object as its size times"
-            " their share of its text. Freeing them means rewriting or removing objects."
-        ),
-    ),
-    "redundant-cost": (
-        "What redundancy costs",
-        (
-            "Redundant stored bytes at the price, energy and carbon of where they are. An upper"
-            " bound of what removing them saves: it costs something, and some has to stay."
+            " their share of its text. What they cost a month is at the price, energy and carbon"
+            " of where they are: an upper bound of what freeing them saves, because objects have"
+            " to be rewritten or removed for it."
         ),
     ),
     "within-across": (

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from greendata.report.figures import (
+    NONE_CELL,
     Unit,
     amount_cell,
     bytes_cell,
@@ -150,7 +151,9 @@ def _cells(savings: Savings, unit: Unit) -> tuple[Cell, ...]:
         count_cell(savings.realised_actions),
         bytes_cell(savings.realised_bytes),
         usd_cell(savings.realised_usd, is_part=unknown),
-        amount_cell(savings.realised_kgco2e, "kgco2e", unit=unit),
+        amount_cell(savings.realised_kgco2e, "kgco2e", unit=unit)
+        if savings.realised_actions
+        else NONE_CELL,
         usd_cell(savings.saved_usd, is_part=unknown),
         count_cell(savings.waiting_actions),
         usd_cell(savings.waiting_usd, is_part=unknown),

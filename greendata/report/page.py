@@ -151,10 +151,11 @@ class Plot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notes:
-    """Sentences."""
+    """Sentences; ``definition`` is the key of what their figures mean."""
 
     lines: tuple[str, ...]
     title: str = ""
+    definition: str = ""
     tone: Tone = ""
     is_folded: bool = False
 

@@ -10,15 +10,32 @@ from greendata.report.figures import (
     bars,
     bytes_cell,
     count_cell,
+    counted,
     name_cell,
     share_cell,
     words_cell,
 )
-from greendata.report.page import Bar, Cell, Column, HeatMap, Notes, Row, Section, Square, Table
+from greendata.report.page import (
+    Bar,
+    Block,
+    Cell,
+    Column,
+    HeatMap,
+    Notes,
+    Row,
+    Section,
+    Square,
+    Table,
+)
 from greendata.units import format_share
 
 if TYPE_CHECKING:
-    from greendata.report.document import DuplicateGroup, RedundantDataset, RedundantSection
+    from greendata.report.document import (
+        DuplicateGroup,
+        RedundantDataset,
+        RedundantSection,
+        StoredSection,
+    )
 
 _COLUMNS = (
     Column(title="Dataset", definition="dataset"),
@@ -32,9 +49,9 @@ _COLUMNS = (
 )
 
 
-def redundant_section(found: RedundantSection) -> Section:
-    """Redundancy by dataset, the map of overlaps, and the largest groups."""
-    blocks: tuple[Table | HeatMap | Notes, ...]
+def redundant_section(found: RedundantSection, stored: StoredSection) -> Section:
+    """Redundancy by dataset, the map of overlaps, the largest groups, and identical objects."""
+    blocks: tuple[Block, ...]
     if not found.is_scanned:
         blocks = (
             Notes(
@@ -56,8 +73,21 @@ def redundant_section(found: RedundantSection) -> Section:
             "Of the documents that scans read. Every near-duplicate was verified by comparing both"
             " texts; nothing is guessed from hashes alone."
         ),
-        blocks=blocks,
+        blocks=(*blocks, *_identical(stored)),
     )
+
+
+def _identical(stored: StoredSection) -> Iterator[Notes]:
+    if stored.identical_objects:
+        told = counted(stored.identical_objects, "object")
+        size = bytes_cell(stored.identical_bytes).plain
+        yield Notes(
+            title="Identical objects",
+            definition="identical",
+            lines=(
+                f"The bytes of {told}, {size}, are those of another object, by SHA-256 of both.",
+            ),
+        )
 
 
 def _datasets_table(found: RedundantSection) -> Table:

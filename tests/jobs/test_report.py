@@ -298,6 +298,33 @@ def test_savings_count_from_the_moment_at_which_bytes_are_gone() -> None:
     assert found.runs[0].reasons == {"held": 2}
 
 
+def test_what_was_applied_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_shards(tmp_path / "data")
+    (tmp_path / "data" / "copy.jsonl").write_bytes((tmp_path / "data/old/a.jsonl").read_bytes())
+    (tmp_path / "greendata.yaml").write_text(
+        "datasets:\n  - {name: d, prefixes: [data], readers: none}\nlimits: {max_percent: 100}\n"
+    )
+    (tmp_path / "p.yaml").write_text(
+        "version: 1\npolicies:\n  - {name: copies, all: true, action: {quarantine: {}}}\n"
+    )
+    for command in (
+        ["inventory", "data", "--verify-bytes"],
+        ["plan", "p.yaml", "-o", "plan"],
+        ["apply", "plan", "--yes"],
+        ["report", "-o", "r.json"],
+    ):
+        assert run(["-q", *command]) == 0, command
+    document = json.loads((tmp_path / "r.json").read_text())
+    # until the next inventory both are there
+    assert document["stored"]["identical_objects"] == 1
+    done = document["done"]
+    (told,) = done["runs"]
+    assert (told["actions"], told["done"], told["failed"]) == (1, 1, 0)
+    assert (told["savings"]["waiting_actions"], told["savings"]["realised_actions"]) == (1, 0)
+    assert [entry["kind"] for entry in done["kinds"]] == ["quarantine"]
+
+
 def test_runs_before_since_do_not_count() -> None:
     runs = [run_rows(), run_rows(run_id="r2", started_at=NOW, finished_at=None, totals=None,
                                  reasons=None, state="running", owner=None)]  # fmt: skip

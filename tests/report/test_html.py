@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import greendata.report as report_module
 from greendata.jobs.report import rendered
+from greendata.report.definitions import DEFINITIONS
 from greendata.report.document import Report
 from tests.report.made_reports import HOSTILE, make
 
@@ -83,6 +85,14 @@ def test_every_definition_is_there_once_and_every_link_leads_somewhere(page: Pag
     for tag, found in page.elements:
         if "aria-labelledby" in found:
             assert set(str(found["aria-labelledby"]).split()) <= set(ids), tag
+
+
+def test_every_definition_is_of_a_figure_and_every_figure_has_one() -> None:
+    sources = [path.read_text() for path in Path(report_module.__file__).parent.glob("*.py")]
+    used = set(re.findall(r'definition="([a-z-]+)"', "".join(sources))) | {"part"}
+    # breakdowns are defined by their dimension
+    used |= {"dataset", "tier", "region", "format", "state"}
+    assert used == set(DEFINITIONS)
 
 
 def test_the_policy_allows_the_one_script_and_style_alone(text: str, page: Page) -> None:
