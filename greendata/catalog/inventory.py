@@ -61,6 +61,10 @@ class _Part:
 
 
 _IS_CURRENT = "coalesce(i.is_latest, true) AND coalesce(i.format, '') <> 'upload'"
+_STORE = (  # a fifth of what split_part costs, which makes lists
+    "CASE WHEN starts_with(i.uri, 's3://') THEN 's3' WHEN starts_with(i.uri, 'az://') THEN 'az'"
+    " WHEN starts_with(i.uri, 'file://') THEN 'file' ELSE split_part(i.uri, '://', 1) END"
+)
 _CODECS = "gz|gzip|zst|zstd|bz2|xz|lz4"
 _BARE = f"regexp_replace(lower(coalesce(i.key, i.uri)), '\\.({_CODECS})$', '')"
 
@@ -74,7 +78,7 @@ _PARTS: dict[str, _Part] = {
     "object": _Part(
         columns={
             "uri": "i.uri",
-            "store": "split_part(i.uri, '://', 1)",
+            "store": _STORE,
             "store_id": "i.store_id",
             "account": "nullif(regexp_extract(i.uri, '^az://[^@/]*@([^/]+)/', 1), '')",
             "bucket": "i.bucket",
@@ -110,7 +114,7 @@ _PARTS: dict[str, _Part] = {
             "tier": "CASE WHEN i.storage_class IS NULL OR starts_with(i.uri, 'file:') THEN 'hot'"
             " ELSE coalesce(c.tier, 'unknown') END",
         },
-        join="LEFT JOIN storage_classes c ON c.provider = split_part(i.uri, '://', 1)"
+        join=f"LEFT JOIN storage_classes c ON c.provider = {_STORE}"
         " AND c.storage_class = i.storage_class",
     ),
     "scanned": _Part(
@@ -161,7 +165,7 @@ _PARTS: dict[str, _Part] = {
         join="LEFT JOIN object_accesses a ON a.uri = i.uri"
         " AND (a.store_id IS NULL OR a.store_id = i.store_id)"
         " LEFT JOIN logged_buckets l ON l.store_id = i.store_id"
-        " AND l.uri = split_part(i.uri, '://', 1) || '://' || i.bucket || '/'",
+        f" AND l.uri = {_STORE} || '://' || i.bucket || '/'",
         needs=("scanned",),
     ),
     "duplicates": _Part(

@@ -19,10 +19,10 @@ import pyarrow as pa
 
 from greendata.catalog.queries import create_table, create_view
 from greendata.config import LimitSettings
-from greendata.plan.actions import DECISIONS, KINDS, REFUSALS
 from greendata.plan.guards import Amounts, broken_guard
 from greendata.plan.places import Place, create_claims, create_targets
 from greendata.plan.pricing import carried_columns, judged_sql
+from greendata.plan.results import create_results, enumeration
 from greendata.plan.survivors import create_no_survivors, create_survivors
 from greendata.policy.evaluate import CompiledPolicies, compile_policies, refuse_errors
 from greendata.policy.verdicts import quoted
@@ -102,7 +102,9 @@ def compile_for_plan(
 ) -> CompiledPolicies:
     """The query of the policies with what pricing needs besides; its ``columns`` must be there."""
     kinds = [entry.kind for entry in policies.policies if entry.kind != "protect"]
-    return compile_policies(policies, around, carry=carried_columns(kinds), source=source)
+    return compile_policies(
+        policies, around, carry=carried_columns(kinds), source=source, all_objects=True
+    )
 
 
 def build_plan(connection: DuckDBPyConnection, inputs: PlanInputs) -> BuiltPlan:
@@ -115,7 +117,7 @@ def build_plan(connection: DuckDBPyConnection, inputs: PlanInputs) -> BuiltPlan:
             reads are unknown.
     """
     compiled = compile_for_plan(inputs.policies, inputs.around)
-    _decide(connection, inputs, compiled.columns)
+    _decide(connection, inputs, compiled)
     create_view(
         connection,
         "plan_errors",
@@ -124,9 +126,10 @@ def build_plan(connection: DuckDBPyConnection, inputs: PlanInputs) -> BuiltPlan:
     )
     refuse_errors(connection, compiled, "plan_errors")
     # what follows is about few objects of many, and joins them by number
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE plan_acting AS SELECT rowid AS number, *"
-        " FROM plan_decided WHERE is_decided"
+    create_view(
+        connection,
+        "plan_acting",
+        "SELECT rowid AS number, * FROM plan_decided WHERE is_decided",
     )
     _create_inputs(connection, inputs, compiled)
     kinds = {slot.kind for slot in compiled.slots}
@@ -140,24 +143,29 @@ def build_plan(connection: DuckDBPyConnection, inputs: PlanInputs) -> BuiltPlan:
     _create_priced(connection, compiled, inputs)
     _refuse_groups(connection)
     withheld = _withhold(connection, compiled)
-    _create_results(connection, compiled, inputs.basis)
+    create_results(connection, compiled, inputs.basis)
     (row,) = connection.execute("SELECT count(*) FROM plan_decided").fetchall()
     return BuiltPlan(compiled=compiled, scope_objects=row[0], withheld=withheld)
 
 
-def _decide(connection: DuckDBPyConnection, inputs: PlanInputs, columns: Sequence[str]) -> None:
-    """Table ``plan_decided`` of all objects in scope.
-
-    The view's columns are materialised before: DuckDB would push the policies' conditions into the
-    view, and compute its expressions once for each of them (3.9 against 2.1 CPU seconds a million).
-    """
-    listed = ", ".join(f'"{name}"' for name in columns)
+def _decide(connection: DuckDBPyConnection, inputs: PlanInputs, compiled: CompiledPolicies) -> None:
+    """Table ``plan_decided`` of all objects in scope; of those that stay, what the plan tells."""
+    if compiled.is_source_read_twice:
+        listed = ", ".join(f'"{name}"' for name in compiled.columns)
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE plan_inventory AS SELECT {listed} FROM inventory"
+        )
+        text = compile_for_plan(inputs.policies, inputs.around, source="plan_inventory").sql
+    else:
+        text = compiled.sql
+    kinds = [slot.kind for slot in compiled.slots]
+    acted = [name for name in carried_columns(kinds) if name != "size_bytes"]
+    kept = ", ".join(f'CASE WHEN is_decided THEN "{name}" END AS "{name}"' for name in acted)
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE plan_inventory AS SELECT {listed} FROM inventory"
+        f"CREATE OR REPLACE TEMP TABLE plan_decided AS SELECT * REPLACE ({kept}) FROM ({text})"
     )
-    compiled = compile_for_plan(inputs.policies, inputs.around, source="plan_inventory")
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE plan_decided AS {compiled.sql}")
-    connection.execute("DROP TABLE plan_inventory")
+    connection.execute("DROP TABLE IF EXISTS plan_inventory")
+    connection.execute("DELETE FROM plan_decided WHERE NOT is_in_scope")
 
 
 _VALUES = ("grace_days", "allow", "min_jaccard", "mode", "profile", "min_saving",
@@ -211,7 +219,9 @@ def _create_priced(
     connection: DuckDBPyConnection, compiled: CompiledPolicies, inputs: PlanInputs
 ) -> None:
     """Table ``plan_priced``: every decided action with its price, or why it is refused."""
-    queries = []
+    _create_places_now(connection)
+    # the first gives the columns where no policy acts
+    queries = [f"FROM ({judged_sql('hold', 'stays_policy')}) WHERE false"]
     for slot in compiled.slots:
         names = [quoted(name) for name in sorted(inputs.manifests)]
         is_grouped = slot.kind in ("recompress", "relocate") and names
@@ -224,13 +234,24 @@ def _create_priced(
                 manifests=manifests if is_grouped else "NULL",
             )
         )
-    empty = "SELECT * FROM (" + judged_sql("hold", "hold_policy") + ") WHERE false"
-    if not queries:
-        connection.execute("ALTER TABLE plan_acting ADD COLUMN hold_policy INTEGER")
-    text = " UNION ALL ".join(queries) or empty
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE plan_priced AS SELECT *,"
-        f" NULL::VARCHAR AS guard FROM ({text})"
+        f" NULL::VARCHAR AS guard FROM ({' UNION ALL '.join(queries)})"
+    )
+
+
+def _create_places_now(connection: DuckDBPyConnection) -> None:
+    """``plan_froms``: class, tier, region and place among versions of objects, with their text."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE plan_froms_texts AS SELECT *, json_object("
+        "'storage_class', storage_class, 'tier', tier, 'region', region, 'is_latest', is_latest"
+        ")::VARCHAR AS text"
+        " FROM (SELECT DISTINCT storage_class, tier, region, is_latest FROM plan_acting)"
+    )
+    texts = connection.execute("SELECT text FROM plan_froms_texts ORDER BY text").fetchall()
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE plan_froms AS SELECT storage_class, tier, region, is_latest,"
+        f" text::{enumeration(text for (text,) in texts)} AS from_ FROM plan_froms_texts"
     )
 
 
@@ -266,7 +287,7 @@ def _withhold(connection: DuckDBPyConnection, compiled: CompiledPolicies) -> dic
         for number, entry in enumerate(compiled.policies)
         if entry.kind != "protect" and entry.model.guard.max_percent is not None
     ]
-    scopes = _scope_objects(connection, compiled, numbers)
+    scopes = _scope_objects(connection, numbers)
     found = {}
     for number, amounts in _amounts(connection):
         entry = compiled.policies[number]
@@ -302,115 +323,10 @@ def _amounts(connection: DuckDBPyConnection) -> Iterable[tuple[int, Amounts]]:
         )
 
 
-def _scope_objects(
-    connection: DuckDBPyConnection, compiled: CompiledPolicies, numbers: Sequence[int]
-) -> dict[int, int]:
+def _scope_objects(connection: DuckDBPyConnection, numbers: Sequence[int]) -> dict[int, int]:
     """How many objects these policies are about."""
     if not numbers:
         return {}
-    counts = ", ".join(f"count(*) FILTER (w{number} <> 0)" for number in numbers)
-    (row,) = connection.execute(f"SELECT {counts} FROM ({compiled.permitted_sql})").fetchall()
+    counts = ", ".join(f"count(*) FILTER (is_in_scope_{number})" for number in numbers)
+    (row,) = connection.execute(f"SELECT {counts} FROM plan_decided").fetchall()
     return dict(zip(numbers, row, strict=True))
-
-
-def _create_results(connection: DuckDBPyConnection, compiled: CompiledPolicies, basis: str) -> None:
-    reasons = [
-        {"code": code, "number": number, "policy": r.policy, "reason": r.reason,
-         "because": r.because}
-        for code, number, r in compiled.reasons()
-    ]  # fmt: skip
-    schema = pa.schema(
-        [("code", pa.int32()), ("number", pa.int32())]
-        + [(name, pa.string()) for name in ("policy", "reason", "because")]
-    )
-    create_table(connection, "plan_reasons", pa.Table.from_pylist(reasons, schema=schema))
-    words = [{"word": word, "because": because} for word, because in REFUSALS.items()]
-    create_table(connection, "plan_refusals", pa.Table.from_pylist(words))
-    texts = [
-        {"number": number, "text": _condition_text(compiled, number)}
-        for number in range(len(compiled.policies))
-    ]
-    create_table(
-        connection,
-        "plan_conditions",
-        pa.Table.from_pylist(
-            texts, schema=pa.schema([("number", pa.int32()), ("text", pa.string())])
-        ),
-    )
-    create_view(connection, "plan_actions_rows", _actions_sql(basis))
-    create_view(connection, "plan_stays_rows", _decisions_sql())
-    create_view(
-        connection,
-        "plan_actions",
-        "SELECT * FROM plan_actions_rows ORDER BY store_id, uri, version_id NULLS FIRST,"
-        f' list_position({list(KINDS)}, kind), "to"',
-    )
-    create_view(
-        connection,
-        "plan_decisions",
-        f"SELECT {', '.join(DECISIONS.names)} FROM plan_stays_rows"
-        " ORDER BY store_id, uri, version_id NULLS FIRST",
-    )
-
-
-def _condition_text(compiled: CompiledPolicies, number: int) -> str:
-    condition = compiled.policies[number].condition
-    return " and ".join(part.text for part in condition.conjuncts) if condition else "all in scope"
-
-
-def _actions_sql(basis: str) -> str:
-    """Ids are digests of what identifies an action; the separator is in no URI."""
-    identity = (
-        "concat_ws(chr(10), d.store_id, d.uri, coalesce(d.version_id, ''), coalesce(d.etag, ''),"
-        " p.kind, p.to_)"
-    )
-    together = (
-        "CASE WHEN p.group_text IS NOT NULL"
-        f" THEN substr(sha256('{basis}' || p.kind || chr(10) || p.policy || chr(10)"
-        " || p.group_text), 1, 32) END"
-    )
-    return (
-        "SELECT action_id, coalesce(together, action_id) AS group_id, * EXCLUDE (action_id,"
-        " together) FROM (SELECT"
-        f" substr(sha256('{basis}' || {identity}), 1, 32) AS action_id, {together} AS together,"
-        " p.kind, d.uri, d.store_id, d.version_id, d.etag, d.size_bytes,"
-        " json_object('storage_class', d.storage_class, 'tier', d.tier, 'region', d.region,"
-        " 'is_latest', d.is_latest)"
-        '::VARCHAR AS from_, p.to_::VARCHAR AS "to", n.name AS policy, c.text AS reason,'
-        " s.survivor_uri, s.survivor_store_id, s.survivor_version_id, s.survivor_etag,"
-        " s.survivor_basis, p.fees AS fees_usd, p.saving AS monthly_saving_usd,"
-        " p.payback AS payback_days, p.kwh_low AS energy_kwh_low,"
-        " p.kwh_central AS energy_kwh_central, p.kwh_high AS energy_kwh_high,"
-        " p.kg_low AS carbon_kgco2e_low, p.kg_central AS carbon_kgco2e_central,"
-        " p.kg_high AS carbon_kgco2e_high, p.reversibility,"
-        " d.is_hold_unknown AS is_hold_checked_at_apply"
-        " FROM plan_priced p JOIN plan_acting d ON d.number = p.number"
-        " JOIN plan_policies n ON n.number = p.policy"
-        " JOIN plan_conditions c ON c.number = p.policy"
-        " LEFT JOIN plan_survivors s ON p.kind = 'quarantine' AND s.number = p.number"
-        " WHERE p.refusal IS NULL)"
-    )
-
-
-def _decisions_sql() -> str:
-    """Objects that no policy decided, and those all of whose actions are refused.
-
-    Of several refused actions of an object the first tells; ``size_bytes`` is for the summary.
-    """
-    refused = (
-        "SELECT d.uri, d.store_id, d.version_id, n.name AS policy, f.told.refusal AS reason,"
-        " concat_ws(': ', w.because, f.told.detail) AS because, d.size_bytes"
-        " FROM (SELECT number, arg_min({'refusal': refusal, 'policy': policy, 'detail':"
-        " CASE WHEN refusal = 'guard' THEN guard ELSE detail END},"
-        f" list_position({list(KINDS)}, kind) * 1000 + policy) AS told"
-        " FROM plan_priced GROUP BY number HAVING bool_and(refusal IS NOT NULL)) f"
-        " JOIN plan_acting d ON d.number = f.number"
-        " JOIN plan_policies n ON n.number = f.told.policy"
-        " JOIN plan_refusals w ON w.word = f.told.refusal"
-    )
-    return (
-        "SELECT d.uri, d.store_id, d.version_id, r.policy, r.reason, r.because, d.size_bytes"
-        " FROM plan_decided d"
-        " JOIN plan_reasons r ON r.code = d.stays_code AND r.number = d.stays_policy"
-        f" WHERE NOT d.is_decided UNION ALL {refused}"
-    )

@@ -22,12 +22,13 @@ from greendata.footprint.columns import (
 )
 from greendata.footprint.tables import GIB
 from greendata.plan.actions import KEPT_DAYS, TARGET_CLASS
+from greendata.plan.results import KIND_TYPE
 from greendata.policy.tiers import ARCHIVES
 
 COLUMNS = (
     "number", "kind", "policy", "to_", "fees", "saving", "needs_saving", "problem", "detail",
     "reversibility", "group_text", "max_payback", "lacks_region",
-    "size_bytes", "is_hold_unknown",
+    "size_bytes", "is_hold_unknown", "uri", "store_id", "version_id", "etag", "from_",
     *(f"{quantity}_{bound}" for quantity in ("kwh", "kg") for bound in BOUNDS),
 )  # fmt: skip
 
@@ -44,7 +45,11 @@ CARRIED_FOR = {
 _VERSIONED = "(d.store = 's3' AND d.version_id IS NOT NULL AND d.version_id <> 'null')"
 _CLASS = class_sql("d.storage_class", "d.store")
 _FROM = (
-    "FROM plan_acting d JOIN plan_policies p ON p.number = d.{column} LEFT JOIN plan_rates r ON "
+    "FROM plan_acting d JOIN plan_policies p ON p.number = d.{column}"
+    " LEFT JOIN plan_froms f ON f.storage_class IS NOT DISTINCT FROM d.storage_class"
+    " AND f.tier IS NOT DISTINCT FROM d.tier AND f.region IS NOT DISTINCT FROM d.region"
+    " AND f.is_latest IS NOT DISTINCT FROM d.is_latest"
+    " LEFT JOIN plan_rates r ON "
     + rates_join_sql(provider="d.store", region="d.region", storage_class="d.storage_class")
 )
 _NONE = {f"{quantity}_{bound}": "0.0" for quantity in ("kwh", "kg") for bound in BOUNDS}
@@ -316,7 +321,7 @@ def priced_sql(kind: str, column: str, *, to: str | None = None, manifests: str 
     entry = _kinds()[kind]
     found = {
         "number": "d.number",
-        "kind": f"'{kind}'",
+        "kind": f"'{kind}'::{KIND_TYPE}",
         "policy": f"d.{column}",
         "to_": to or entry.to,
         "fees": f"CAST({entry.fees} AS DECIMAL(24, 12))",
@@ -327,8 +332,11 @@ def priced_sql(kind: str, column: str, *, to: str | None = None, manifests: str 
         "reversibility": entry.reversibility,
         "group_text": entry.group_text.format(manifest=manifests),
         "max_payback": "p.max_payback_days",
-        "size_bytes": "d.size_bytes",
-        "is_hold_unknown": "d.is_hold_unknown",
+        **{
+            name: f"d.{name}"
+            for name in ("size_bytes", "is_hold_unknown", "uri", "store_id", "version_id", "etag")
+        },
+        "from_": "f.from_",
         "lacks_region": (
             "false"
             if kind == "abort_uploads"

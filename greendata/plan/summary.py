@@ -49,10 +49,6 @@ _TOTALS = (
     f" count(*) FILTER (is_hold_unknown), {_SUMS}"
 )
 _ROWS = "FROM plan_priced WHERE refusal IS NULL"
-_ROWS_AND_URIS = (
-    "FROM (SELECT p.*, d.uri FROM plan_priced p JOIN plan_acting d ON d.number = p.number"
-    " WHERE p.refusal IS NULL)"
-)
 _PREFIX = "regexp_extract(uri, '^[a-z0-9]+://[^/]*/(?:[^/]*/){0,2}')"
 
 
@@ -83,12 +79,15 @@ def all_totals(connection: DuckDBPyConnection) -> Totals:
 def prefix_totals(connection: DuckDBPyConnection, built: BuiltPlan) -> tuple[PrefixTotals, ...]:
     """The folders, two deep, with the most bytes to act on."""
     largest = (
-        f"SELECT {_PREFIX} AS prefix, policy {_ROWS_AND_URIS} GROUP BY ALL"
+        f"SELECT {_PREFIX} AS prefix, policy {_ROWS} GROUP BY ALL"
         f" ORDER BY coalesce(sum(size_bytes), 0) DESC, prefix, policy LIMIT {TOP_PREFIXES}"
     )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE plan_largest AS {largest}")
+    # one that begins with it may still lie in a deeper folder: a prefix may end before the second
     rows = connection.execute(
-        f"SELECT x.prefix, x.policy, {_TOTALS} FROM (SELECT *, {_PREFIX} AS prefix"
-        f" {_ROWS_AND_URIS}) x SEMI JOIN ({largest}) USING (prefix, policy) GROUP BY ALL"
+        f"SELECT x.prefix, x.policy, {_TOTALS} FROM (SELECT p.*, l.prefix FROM plan_priced p"
+        " JOIN plan_largest l ON l.policy = p.policy AND starts_with(p.uri, l.prefix)"
+        f" WHERE p.refusal IS NULL AND {_PREFIX} = l.prefix) x GROUP BY ALL"
         " ORDER BY coalesce(sum(size_bytes), 0) DESC, prefix, policy"
     ).fetchall()
     return tuple(
@@ -104,10 +103,11 @@ def prefix_totals(connection: DuckDBPyConnection, built: BuiltPlan) -> tuple[Pre
 def stays(connection: DuckDBPyConnection) -> tuple[Stays, ...]:
     """Why objects stay, the commonest reasons first."""
     rows = connection.execute(
-        "SELECT policy, reason, because, count(*),"
-        " coalesce(sum(size_bytes), 0)::HUGEINT::VARCHAR, min(uri)"
-        " FROM plan_stays_rows GROUP BY policy, reason, because"
-        " ORDER BY count(*) DESC, policy, reason, because"
+        "SELECT policy::VARCHAR, reason::VARCHAR, because::VARCHAR, sum(objects)::BIGINT,"
+        " sum(size_bytes)::HUGEINT::VARCHAR, min(example) FROM ("
+        "  SELECT why, count(*) AS objects, coalesce(sum(size_bytes), 0) AS size_bytes,"
+        "  min(uri) AS example FROM plan_stays_rows GROUP BY why)"
+        " JOIN plan_whys USING (why) GROUP BY ALL ORDER BY 4 DESC, 1, 2, 3"
     ).fetchall()
     return tuple(
         Stays(

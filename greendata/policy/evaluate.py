@@ -73,12 +73,14 @@ class CompiledPolicies:
         checks: the steps of each policy, in the same order.
         columns: of the inventory view; all that the query needs.
         sql: rows of all objects in the scope of a policy that acts: the carried columns, for each
-            slot the number of the deciding policy or NULL, ``is_decided``, ``stays_code`` and
-            ``stays_policy`` of those that are not, ``conflict`` (two numbers in one, or NULL),
+            slot the number of the deciding policy or NULL, ``is_in_scope``, ``is_in_scope_N`` of
+            policies that guard a share of it, ``is_decided``, ``stays_code`` and ``stays_policy``
+            of those that are not, ``conflict`` (two numbers in one, or NULL),
             ``access_error`` (number of a policy with ``unknown_access: error``, or NULL) and
             ``is_hold_unknown``: holds must be read before acting.
         objects_sql: the objects with their ``state``, which the steps of ``checks`` are asked of.
         permitted_sql: the same with ``wN``, the verdict of policy N after protection.
+        is_source_read_twice: objects are looked at beside their other versions.
     """
 
     policies: tuple[LoadedPolicy, ...]
@@ -88,6 +90,7 @@ class CompiledPolicies:
     sql: str
     objects_sql: str
     permitted_sql: str
+    is_source_read_twice: bool
 
     def reason(self, code: int, number: int) -> Reason:
         """``stays_code`` and ``stays_policy`` as words."""
@@ -123,11 +126,15 @@ def compile_policies(
     around: Surroundings,
     carry: Sequence[str] = (),
     source: str = "inventory",
+    *,
+    all_objects: bool = False,
 ) -> CompiledPolicies:
     """The query of a set of policies over the inventory view, or a table of its columns.
 
     ``carry`` names further columns of the view that the result shall have; ``source`` is a name
-    of this program's, never of an author's.
+    of this program's, never of an author's. With ``all_objects`` the result has those out of scope
+    too, and ``is_in_scope``: a condition DuckDB would push into the view, and compute the view's
+    expressions for it once more (5.8 against 3.3 CPU seconds for two million objects).
     """
     entries = policies.policies
     checks = tuple(all_checks(entry, around) for entry in entries)
@@ -148,7 +155,7 @@ def compile_policies(
     layers = [
         *objects,
         ("verdicts", _verdict_layer(entries, checks)),
-        ("permitted", _permitted_layer(entries, forbidden)),
+        ("permitted", _permitted_layer(entries, forbidden, all_objects=all_objects)),
         ("ranked", _ranked_layer(entries, slots)),
         ("ordered", _ordered_layer(slots)),
     ]
@@ -161,6 +168,7 @@ def compile_policies(
         columns=columns,
         slots=slots,
         sql=f"{text}\n{_result(entries, checks, slots, kept)}",
+        is_source_read_twice=bool(versions) or is_marker_wanted,
     )
 
 
@@ -265,7 +273,10 @@ def _verdict_layer(entries: Sequence[LoadedPolicy], checks: Sequence[Sequence[Ch
 
 
 def _permitted_layer(
-    entries: Sequence[LoadedPolicy], forbidden: dict[tuple[int, int], tuple[str, frozenset[str]]]
+    entries: Sequence[LoadedPolicy],
+    forbidden: dict[tuple[int, int], tuple[str, frozenset[str]]],
+    *,
+    all_objects: bool,
 ) -> str:
     """``w0, w1, …``: verdicts after protection."""
     found = []
@@ -282,7 +293,10 @@ def _permitted_layer(
             found.append(f"v{number}")
         found[-1] += f" AS w{number}"
     in_scope = " OR ".join(f"v{number} <> 0" for number in _acting(entries)) or "false"
-    return f"SELECT *, {', '.join(found) or 'NULL AS none'} FROM verdicts WHERE {in_scope}"
+    found.append(f"({in_scope}) AS is_in_scope")
+    return f"SELECT *, {', '.join(found)} FROM verdicts" + (
+        "" if all_objects else f" WHERE {in_scope}"
+    )
 
 
 def _ranked_layer(entries: Sequence[LoadedPolicy], slots: Sequence[Slot]) -> str:
@@ -357,8 +371,13 @@ def _result(
         f", CASE WHEN is_conflict THEN NULL ELSE {name} END AS {name.removeprefix('o_')}"
         for name in columns
     )
+    guarded = "".join(
+        f", w{n} <> 0 AS is_in_scope_{n}"
+        for n in acting
+        if entries[n].model.guard.max_percent is not None
+    )
     return (
-        f"SELECT {carried}{chosen},"
+        f"SELECT {carried}{chosen}, is_in_scope{guarded},"
         " is_any AND NOT is_conflict AS is_decided,"
         f" CASE WHEN is_conflict THEN {CONFLICT}"
         f" WHEN NOT is_any THEN stays // {_PACK} END AS stays_code,"

@@ -1,0 +1,173 @@
+"""The tables of a built plan: its actions, and the reasons of all objects that stay.
+
+Words of which there are few (reasons, policies, classes) are enumerations: the sort carries a byte
+of each instead of the text, and Parquet gets its dictionary for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from greendata.catalog.queries import create_table, create_view
+from greendata.plan.actions import ACTIONS, DECISIONS, KINDS, REFUSALS, REVERSIBILITY
+from greendata.policy.verdicts import quoted
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from greendata.policy.evaluate import CompiledPolicies
+
+CODES = 256
+"""A policy's number takes one byte below the code of a reason."""
+
+_REFUSED = 2**20  # above all codes of reasons
+_ORDER = "store_id, uri, version_id NULLS FIRST"
+
+
+def enumeration(words: Iterable[str]) -> str:
+    """The SQL type of a column that holds these words, in their order, or NULL."""
+    found = ", ".join(quoted(word) for word in dict.fromkeys(words))
+    return f"ENUM({found})" if found else "VARCHAR"
+
+
+def create_results(connection: DuckDBPyConnection, compiled: CompiledPolicies, basis: str) -> None:
+    """Views ``plan_actions``, ``plan_decisions`` and ``plan_stays_rows``.
+
+    From ``plan_decided``, ``plan_acting``, ``plan_priced`` and ``plan_survivors``.
+    """
+    _create_names(connection, compiled)
+    _create_refused(connection)
+    _create_whys(connection, compiled)
+    stores = connection.execute("SELECT DISTINCT store_id FROM plan_decided ORDER BY 1").fetchall()
+    store = enumeration(store_id for (store_id,) in stores)
+    create_view(
+        connection,
+        "plan_actions",
+        f"SELECT {', '.join(_quoted(ACTIONS))} FROM ({_actions_sql(basis, store)})"
+        f' ORDER BY {_ORDER}, kind, "to"',
+    )
+    create_view(
+        connection,
+        "plan_stays_rows",
+        f"SELECT d.uri, d.store_id::{store} AS store_id, d.version_id, d.size_bytes,"
+        f" d.stays_code * {CODES} + d.stays_policy AS why FROM plan_decided d"
+        " WHERE NOT d.is_decided"
+        f" UNION ALL SELECT d.uri, d.store_id::{store}, d.version_id, d.size_bytes, f.why"
+        " FROM plan_refused f JOIN plan_acting d ON d.number = f.number",
+    )
+    create_view(
+        connection,
+        "plan_decisions",
+        f"SELECT {', '.join(DECISIONS.names)} FROM plan_stays_rows s"
+        f" JOIN plan_whys w ON w.why = s.why ORDER BY {_ORDER}",
+    )
+
+
+def _quoted(schema: pa.Schema) -> list[str]:
+    return [f'"{name}"' for name in schema.names]
+
+
+def _create_names(connection: DuckDBPyConnection, compiled: CompiledPolicies) -> None:
+    """``plan_names``: of each policy its name and its condition."""
+    rows = [
+        {"number": number, "policy": entry.name, "reason": _condition_text(compiled, number)}
+        for number, entry in enumerate(compiled.policies)
+    ]
+    schema = pa.schema([("number", pa.int32()), ("policy", pa.string()), ("reason", pa.string())])
+    create_table(connection, "plan_names_texts", pa.Table.from_pylist(rows, schema=schema))
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE plan_names AS SELECT number,"
+        f" policy::{enumeration(row['policy'] for row in rows)} AS policy,"
+        f" reason::{enumeration(row['reason'] for row in rows)} AS reason FROM plan_names_texts"
+    )
+
+
+def _condition_text(compiled: CompiledPolicies, number: int) -> str:
+    condition = compiled.policies[number].condition
+    return " and ".join(part.text for part in condition.conjuncts) if condition else "all in scope"
+
+
+def _create_refused(connection: DuckDBPyConnection) -> None:
+    """``plan_refused``: objects all of whose actions are refused, with ``why`` of the first.
+
+    ``plan_refused_whys`` is what that may be: ``why, refusal, policy, detail``.
+    """
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE plan_refused_whys AS"
+        f" SELECT {_REFUSED} + row_number() OVER (ORDER BY refusal, policy, detail) AS why, *"
+        " FROM (SELECT DISTINCT refusal, policy,"
+        " CASE WHEN refusal = 'guard' THEN guard ELSE detail END AS detail"
+        " FROM plan_priced WHERE refusal IS NOT NULL)"
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE plan_refused AS"
+        f" SELECT number, arg_min(why, (enum_code(kind)::INTEGER * {CODES} + policy)) AS why FROM ("
+        "  SELECT p.number, p.kind, p.policy, w.why FROM plan_priced p"
+        "  LEFT JOIN plan_refused_whys w ON w.refusal = p.refusal AND w.policy = p.policy"
+        "  AND w.detail IS NOT DISTINCT FROM"
+        "  CASE WHEN p.refusal = 'guard' THEN p.guard ELSE p.detail END)"
+        " GROUP BY number HAVING bool_and(why IS NOT NULL)"
+    )
+
+
+def _create_whys(connection: DuckDBPyConnection, compiled: CompiledPolicies) -> None:
+    """``plan_whys``: every reason an object of this plan may stay for, by its number ``why``."""
+    names = [entry.name for entry in compiled.policies]
+    rows = [
+        {"why": code * CODES + number, "policy": found.policy, "reason": found.reason,
+         "because": found.because}
+        for code, number, found in compiled.reasons()
+    ]  # fmt: skip
+    refused = connection.execute("FROM plan_refused_whys ORDER BY why").fetchall()
+    rows += [
+        {"why": why, "policy": names[number], "reason": refusal,
+         "because": ": ".join(filter(None, (REFUSALS[refusal], detail)))}
+        for why, refusal, number, detail in refused
+    ]  # fmt: skip
+    schema = pa.schema(
+        [("why", pa.int64()), *((name, pa.string()) for name in ("policy", "reason", "because"))]
+    )
+    create_table(connection, "plan_whys_texts", pa.Table.from_pylist(rows, schema=schema))
+    typed = ", ".join(
+        f"{name}::{enumeration(sorted(row[name] for row in rows))} AS {name}"
+        for name in ("policy", "reason", "because")
+    )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE plan_whys AS SELECT why, {typed} FROM plan_whys_texts"
+    )
+
+
+def _actions_sql(basis: str, store: str) -> str:
+    """Ids are digests of what identifies an action; the separator is in no URI."""
+    identity = (
+        f"concat('{basis}', p.store_id, chr(10), p.uri, chr(10), p.version_id, chr(10), p.etag,"
+        " chr(10), p.kind, chr(10), p.to_)"
+    )
+    together = (
+        "CASE WHEN p.group_text IS NOT NULL"
+        f" THEN substr(sha256('{basis}' || p.kind || chr(10) || p.policy || chr(10)"
+        " || p.group_text), 1, 32) END"
+    )
+    return (
+        "SELECT *, coalesce(together, action_id) AS group_id FROM (SELECT"
+        f" substr(sha256({identity}), 1, 32) AS action_id, {together} AS together,"
+        f" p.kind, p.uri, p.store_id::{store} AS store_id, p.version_id, p.etag, p.size_bytes,"
+        ' p.from_, p.to_::VARCHAR AS "to", n.policy, n.reason,'
+        " s.survivor_uri, s.survivor_store_id, s.survivor_version_id, s.survivor_etag,"
+        " s.survivor_basis, p.fees AS fees_usd, p.saving AS monthly_saving_usd,"
+        " p.payback AS payback_days, p.kwh_low AS energy_kwh_low,"
+        " p.kwh_central AS energy_kwh_central, p.kwh_high AS energy_kwh_high,"
+        " p.kg_low AS carbon_kgco2e_low, p.kg_central AS carbon_kgco2e_central,"
+        f" p.kg_high AS carbon_kgco2e_high, p.reversibility::{enumeration(REVERSIBILITY)}"
+        " AS reversibility, p.is_hold_unknown AS is_hold_checked_at_apply"
+        " FROM plan_priced p JOIN plan_names n ON n.number = p.policy"
+        " LEFT JOIN plan_survivors s ON p.kind = 'quarantine' AND s.number = p.number"
+        " WHERE p.refusal IS NULL)"
+    )
+
+
+KIND_TYPE = enumeration(KINDS)
+"""Sorts as the actions of one object are taken."""
