@@ -197,10 +197,9 @@ def _write(
     except OSError as error:
         raise UsageError(f"{directory}: cannot be made: {error.strerror}") from error
     try:
-        tables = (
-            _write_table(opened.connection, "plan_actions", folder / ACTIONS_NAME),
-            _write_table(opened.connection, "plan_decisions", folder / DECISIONS_NAME),
-        )
+        decisions = _write_table(opened.connection, "plan_decisions", folder / DECISIONS_NAME)
+        opened.connection.execute("DROP TABLE plan_decided")  # the largest; memory for the sort
+        tables = (_write_table(opened.connection, "plan_actions", folder / ACTIONS_NAME), decisions)
         document = sealed(document.model_copy(update={"files": tables}))
         (folder / PLAN_NAME).write_bytes(written(document))
         for name in (ACTIONS_NAME, DECISIONS_NAME, PLAN_NAME):

@@ -21,8 +21,8 @@ from greendata.footprint.columns import (
     transfer_cost_sql,
 )
 from greendata.footprint.tables import GIB
-from greendata.plan.actions import KEPT_DAYS, TARGET_CLASS
-from greendata.plan.results import KIND_TYPE
+from greendata.plan.actions import KEPT_DAYS, REFUSALS, REVERSIBILITY, TARGET_CLASS
+from greendata.plan.results import KIND_TYPE, enumeration
 from greendata.policy.tiers import ARCHIVES
 
 COLUMNS = (
@@ -42,6 +42,8 @@ CARRIED_FOR = {
     "recompress": ("recompress_ratio", "dataset"),
 }
 
+_REFUSAL_TYPE = enumeration(REFUSALS)
+_REVERSIBILITY_TYPE = enumeration(REVERSIBILITY)
 _VERSIONED = "(d.store = 's3' AND d.version_id IS NOT NULL AND d.version_id <> 'null')"
 _CLASS = class_sql("d.storage_class", "d.store")
 _FROM = (
@@ -329,7 +331,7 @@ def priced_sql(kind: str, column: str, *, to: str | None = None, manifests: str 
         "needs_saving": entry.needs_saving,
         "problem": entry.problem,
         "detail": entry.detail,
-        "reversibility": entry.reversibility,
+        "reversibility": f"({entry.reversibility})::{_REVERSIBILITY_TYPE}",
         "group_text": entry.group_text.format(manifest=manifests),
         "max_payback": "p.max_payback_days",
         **{
@@ -349,23 +351,31 @@ def priced_sql(kind: str, column: str, *, to: str | None = None, manifests: str 
 
 
 def judged_sql(kind: str, column: str, *, to: str | None = None, manifests: str = "NULL") -> str:
-    """``priced_sql`` with ``payback`` in days and ``refusal``, a word of ``REFUSALS`` or NULL."""
+    """``priced_sql`` with ``payback`` in days and ``refusal``, a word of ``REFUSALS`` or NULL.
+
+    ``detail`` says more of a refusal; what only led to it is left out.
+    """
     payback = (
         "CASE WHEN coalesce(saving, 0) >= 0 AND fees = 0 THEN 0 WHEN saving > 0 THEN"
         " CAST(least(ceil(CAST(fees AS DOUBLE) / CAST(saving AS DOUBLE) * 30), 1e15) AS BIGINT) END"
     )
     # elsewhere a saving may hang on what nobody can know, such as reads or the size of an upload
     unknown = "saving IS NULL" if kind in ("quarantine", "expire", "tag", "hold") else "false"
-    return (
-        "SELECT *, CASE"
-        " WHEN problem IN ('no-proof', 'survivor', 'no-survivor', 'unmeasured') THEN problem"
+    refusal = (
+        "CASE WHEN problem IN ('no-proof', 'survivor', 'no-survivor', 'unmeasured') THEN problem"
         " WHEN lacks_region THEN 'no-region'"
         " WHEN problem IS NOT NULL THEN problem"
         f" WHEN fees IS NULL OR {unknown} OR needs_saving AND saving IS NULL THEN 'no-price'"
         " WHEN needs_saving AND saving <= 0 THEN 'no-saving'"
         " WHEN payback > max_payback OR max_payback IS NOT NULL AND payback IS NULL THEN 'payback'"
-        f" END AS refusal FROM (SELECT *, {payback} AS payback"
-        f" FROM ({priced_sql(kind, column, to=to, manifests=manifests)}))"
+        " END"
+    )
+    return (
+        "SELECT * EXCLUDE (problem, needs_saving, lacks_region, max_payback)"
+        " REPLACE (CASE WHEN refusal IS NOT NULL THEN detail END AS detail)"
+        f" FROM (SELECT *, ({refusal})::{_REFUSAL_TYPE} AS refusal"
+        f" FROM (SELECT *, {payback} AS payback"
+        f" FROM ({priced_sql(kind, column, to=to, manifests=manifests)})))"
     )
 
 

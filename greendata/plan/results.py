@@ -1,7 +1,7 @@
 """The tables of a built plan: its actions, and the reasons of all objects that stay.
 
 Words of which there are few (reasons, policies, classes) are enumerations: the sort carries a byte
-of each instead of the text, and Parquet gets its dictionary for nothing.
+of each instead of the text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from greendata.catalog.queries import create_table, create_view
-from greendata.plan.actions import ACTIONS, DECISIONS, KINDS, REFUSALS, REVERSIBILITY
+from greendata.plan.actions import ACTIONS, DECISIONS, KINDS, REFUSALS
 from greendata.policy.verdicts import quoted
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def create_results(connection: DuckDBPyConnection, compiled: CompiledPolicies, b
     create_view(
         connection,
         "plan_actions",
-        f"SELECT {', '.join(_quoted(ACTIONS))} FROM ({_actions_sql(basis, store)})"
-        f' ORDER BY {_ORDER}, kind, "to"',
+        f"SELECT {_as_texts(ACTIONS)} FROM (FROM ({_actions_sql(basis, store)})"
+        f' ORDER BY {_ORDER}, kind, "to")',
     )
     create_view(
         connection,
@@ -61,13 +61,19 @@ def create_results(connection: DuckDBPyConnection, compiled: CompiledPolicies, b
     create_view(
         connection,
         "plan_decisions",
-        f"SELECT {', '.join(DECISIONS.names)} FROM plan_stays_rows s"
-        f" JOIN plan_whys w ON w.why = s.why ORDER BY {_ORDER}",
+        f"SELECT {_as_texts(DECISIONS)} FROM (SELECT {', '.join(DECISIONS.names)}"
+        f" FROM plan_stays_rows s JOIN plan_whys w ON w.why = s.why ORDER BY {_ORDER})",
     )
 
 
-def _quoted(schema: pa.Schema) -> list[str]:
-    return [f'"{name}"' for name in schema.names]
+def _as_texts(schema: pa.Schema) -> str:
+    """The columns of a sorted query: DuckDB writes enumerations in different bytes each time."""
+    return ", ".join(
+        f'"{field.name}"::VARCHAR AS "{field.name}"'
+        if pa.types.is_string(field.type)
+        else f'"{field.name}"'
+        for field in schema
+    )
 
 
 def _create_names(connection: DuckDBPyConnection, compiled: CompiledPolicies) -> None:
@@ -161,8 +167,7 @@ def _actions_sql(basis: str, store: str) -> str:
         " p.payback AS payback_days, p.kwh_low AS energy_kwh_low,"
         " p.kwh_central AS energy_kwh_central, p.kwh_high AS energy_kwh_high,"
         " p.kg_low AS carbon_kgco2e_low, p.kg_central AS carbon_kgco2e_central,"
-        f" p.kg_high AS carbon_kgco2e_high, p.reversibility::{enumeration(REVERSIBILITY)}"
-        " AS reversibility, p.is_hold_unknown AS is_hold_checked_at_apply"
+        " p.kg_high AS carbon_kgco2e_high, p.reversibility, p.is_hold_unknown AS is_hold_checked_at_apply"
         " FROM plan_priced p JOIN plan_names n ON n.number = p.policy"
         " LEFT JOIN plan_survivors s ON p.kind = 'quarantine' AND s.number = p.number"
         " WHERE p.refusal IS NULL)"
