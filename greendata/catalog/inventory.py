@@ -192,6 +192,11 @@ _PARTS: dict[str, _Part] = {
         join="LEFT JOIN contained_objects n ON n.uri = o.uri",
         needs=("scanned",),
     ),
+    "recompressed": _Part(
+        columns={"recompress_ratio": "w.ratio"},
+        join="LEFT JOIN recompressed_objects w ON w.store_id = i.store_id AND w.uri = i.uri"
+        " AND w.etag = i.etag",
+    ),
     "identical": _Part(
         columns={
             "identical_to": "s.identical_to",
@@ -289,6 +294,8 @@ def create_inventory_view(
         _create_accesses(connection, catalog, refreshes, _as_of_sql(inputs))
     if "identical" in chosen:
         _create_identical(connection, catalog)
+    if "recompressed" in chosen:
+        _create_recompressed(connection, catalog)
     found = {
         name: expression for part in chosen for name, expression in _PARTS[part].columns.items()
     }
@@ -457,6 +464,25 @@ def _create_accesses(
         " FROM (SELECT DISTINCT store_id, uri, day FROM access_days"
         " WHERE ends_with(uri, '/')))) WHERE gaps = 0 GROUP BY store_id, uri"
         f" HAVING max(day) >= {as_of}::DATE - {LOG_GAP_DAYS + 1}",
+    )
+
+
+def _create_recompressed(connection: DuckDBPyConnection, catalog: Catalog) -> None:
+    """``recompressions``: what each profile comes to, as measured last; ``recompressed_objects``:
+    the one that was measured last."""
+    create_rows(connection, "recompressions", catalog.files("recompressions", None))
+    create_view(
+        connection,
+        "recompressions",
+        "SELECT store_id, uri, etag, profile, arg_max(written_bytes / size_bytes,"
+        " (measured_at, NOT is_sampled)) AS ratio, max(measured_at) AS measured_at"
+        " FROM recompressions_rows WHERE size_bytes > 0 GROUP BY ALL",
+    )
+    create_view(
+        connection,
+        "recompressed_objects",
+        "SELECT store_id, uri, etag, arg_max(ratio, (measured_at, profile)) AS ratio"
+        " FROM recompressions GROUP BY ALL",
     )
 
 

@@ -225,9 +225,33 @@ SCHEMAS |= {
             ("catalog_sequence", pa.int64()),
         ]
     ),
+    # BLAKE2b-128 of whole rows of an object version (``recompress.digests``), once for each row
+    # that occurs in it; all of a version are added together. A fact, so visible at once.
+    "row_digests": pa.schema(
+        [
+            ("store_id", pa.string()),
+            ("uri", pa.string()),
+            ("etag", pa.string()),
+            ("digest_high", pa.int64()),
+            ("digest_low", pa.int64()),
+        ]
+    ),
+    # What writing an object version again with a profile comes to; the newest row holds.
+    "recompressions": pa.schema(
+        [
+            ("store_id", pa.string()),
+            ("uri", pa.string()),
+            ("etag", pa.string()),
+            ("profile", pa.string()),
+            ("size_bytes", pa.int64()),
+            ("written_bytes", pa.int64()),
+            ("is_sampled", pa.bool_()),  # a sample was written, not all of it
+            ("measured_at", TIME),
+        ]
+    ),
 }
 
-LATE = ("runs", "outcomes")
+LATE = ("runs", "outcomes", "row_digests", "recompressions")
 """Tables that are made when they are first written, also in catalogs that are older than they."""
 
 COMMITS = ("scans", "refreshes")

@@ -218,6 +218,9 @@ class Catalog:
         """Commit Parquet files that lie in the table's folder already, whatever came meanwhile."""
         if not paths:
             return
+        if self._is_missing(name):
+            with self.place.creating():
+                self._create_table(name)
         self.place.publish(paths)
         actions = [self._action(name, path, {_PARTITION: scan_id}) for path in paths]
         for _ in range(_APPEND_TRIES):

@@ -51,6 +51,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Read objects of equal size, to prove which are identical.",
 )
+@click.option(
+    "--verify-rows",
+    is_flag=True,
+    help="Read objects whose texts others have, by the last scan, to prove that their whole rows"
+    " stand there.",
+)
 @read_cost_options
 @workers_option
 @shared_options

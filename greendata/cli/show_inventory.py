@@ -47,6 +47,13 @@ def show_inventory(found: InventorySummary) -> None:
             f" {format_count(found.identical.groups)} groups;"
             f" {format_bytes(found.identical.read_bytes)} read."
         )
+    if found.contained is not None:
+        print_line(
+            f"Contained, whole rows compared: {format_count(found.contained.contained)} objects"
+            f" ({format_bytes(found.contained.contained_bytes)}) have no row that others lack;"
+            f" {format_count(found.contained.rows)} rows of"
+            f" {format_count(found.contained.objects)} objects read."
+        )
     for entry in found.skipped:
         print_line(f"Not listed or read: {visible_uri(entry.uri)}: {entry.detail}")
     for warning in found.warnings:

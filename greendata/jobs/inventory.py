@@ -20,6 +20,7 @@ from greendata.jobs.refresh import refresh_objects
 from greendata.jobs.request import DEFAULT_MAX_COST_USD, check_read_tiers
 from greendata.jobs.results import catalog_place
 from greendata.jobs.scope import own_folders
+from greendata.jobs.whole_rows import RowsSummary, verify_rows
 from greendata.model import SCHEMA_VERSION, SkippedObject, SkipReason
 from greendata.stores.opening import Stores
 
@@ -43,6 +44,7 @@ class InventoryRequest:
         access_logs: prefixes of S3 server access logs.
         accesses: a Parquet or CSV file of (uri, accessed_at), or None.
         verify_bytes: read objects of equal size, to prove which are identical.
+        verify_rows: read objects whose texts others have, to prove whose rows others have.
     """
 
     uris: tuple[str, ...]
@@ -54,6 +56,7 @@ class InventoryRequest:
     access_logs: tuple[str, ...] = ()
     accesses: Path | None = None
     verify_bytes: bool = False
+    verify_rows: bool = False
     read_tiers: tuple[str, ...] = ("hot",)
     max_cost_usd: Decimal = DEFAULT_MAX_COST_USD
     workers: int = 2
@@ -89,6 +92,7 @@ class InventorySummary:
     unknown_columns: tuple[str, ...]
     accesses: tuple[AccessesSummary, ...]
     identical: IdenticalSummary | None
+    contained: RowsSummary | None
     skipped: tuple[SkippedObject, ...]
     warnings: tuple[str, ...]
     schema_version: int = SCHEMA_VERSION
@@ -121,19 +125,18 @@ def take_inventory(
     ]
     if request.accesses is not None:
         accesses.append(refresh_from_table(catalog, request.accesses, request.stores, now=now))
-    identical = None
-    if request.verify_bytes:
-        identical = verify_identical(
-            catalog,
-            taking.store,
-            within=tuple(taking.covers),
-            read_tiers=request.read_tiers,
-            max_cost_usd=request.max_cost_usd,
-            workers=request.workers,
-            progress=progress,
-            now=now,
-        )
-    return taking.summary(tuple(accesses), identical)
+    reading: dict[str, Any] = {
+        "within": tuple(taking.covers),
+        "read_tiers": request.read_tiers,
+        "max_cost_usd": request.max_cost_usd,
+        "workers": request.workers,
+        "progress": progress,
+        "now": now,
+    }
+    store = taking.store
+    identical = verify_identical(catalog, store, **reading) if request.verify_bytes else None
+    contained = verify_rows(catalog, store, **reading) if request.verify_rows else None
+    return taking.summary(tuple(accesses), identical, contained)
 
 
 @dataclass(slots=True)
@@ -252,7 +255,10 @@ class _Taking:
             yield batch
 
     def summary(
-        self, accesses: tuple[AccessesSummary, ...], identical: IdenticalSummary | None
+        self,
+        accesses: tuple[AccessesSummary, ...],
+        identical: IdenticalSummary | None,
+        contained: RowsSummary | None,
     ) -> InventorySummary:
         """What went by."""
         groups = [
@@ -276,7 +282,12 @@ class _Taking:
             unknown_columns=tuple(sorted(self.unknown)),
             accesses=accesses,
             identical=identical,
-            skipped=(*self.skipped, *(identical.skipped if identical else ())),
+            contained=contained,
+            skipped=(
+                *self.skipped,
+                *(identical.skipped if identical else ()),
+                *(contained.skipped if contained else ()),
+            ),
             warnings=tuple(self.warnings),
         )
 

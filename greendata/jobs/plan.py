@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from greendata import __version__
 from greendata.catalog.inventory import UPLOAD_FORMAT
-from greendata.catalog.queries import create_view
+from greendata.catalog.queries import create_rows, create_view
 from greendata.config import DatasetSettings, LimitSettings, StoreSettings
 from greendata.errors import PlanError, StoreUnreachableError, UsageError
 from greendata.footprint.columns import rates_table, transfers_table, transitions_table
@@ -91,7 +91,7 @@ def make_plan(request: PlanRequest) -> PlanDocument:
     ) as opened:
         _refuse_stale(opened, request)
         if "quarantine" in kinds:
-            _create_proofs(opened.connection)
+            _create_proofs(opened)
         inputs = PlanInputs(
             policies=policies,
             around=around,
@@ -161,8 +161,16 @@ def _refuse_stale(opened: OpenInventory, request: PlanRequest) -> None:
         )
 
 
-def _create_proofs(connection: DuckDBPyConnection) -> None:
-    """``plan_contents``: bytes that were read; ``plan_texts``: objects whose texts another has."""
+def _create_proofs(opened: OpenInventory) -> None:
+    """``plan_contents``: bytes that were read; ``plan_rows``: rows that were; ``plan_texts``:
+    objects whose texts another has."""
+    connection = opened.connection
+    create_rows(connection, "row_digests", opened.catalog.files("row_digests", None))
+    create_view(
+        connection,
+        "plan_rows",
+        "SELECT DISTINCT store_id, uri, etag, digest_high, digest_low FROM row_digests_rows",
+    )
     create_view(
         connection,
         "plan_contents",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from greendata.catalog.commits import CommittedRefresh
+    from greendata.catalog.tables import Catalog
     from greendata.config import DatasetSettings, StoreSettings
 
 
@@ -42,6 +43,7 @@ class OpenInventory:
     """A connection with the view ``inventory``, and the refreshes it is made of, oldest first."""
 
     connection: duckdb.DuckDBPyConnection
+    catalog: Catalog
     refreshes: tuple[CommittedRefresh, ...]
 
     @property
@@ -115,7 +117,7 @@ def open_inventory(
                 f"{opened.name}: no object was listed into this catalog yet",
                 hint="Run: greendata inventory URI",
             )
-        yield OpenInventory(connection=connection, refreshes=live)
+        yield OpenInventory(connection=connection, catalog=opened, refreshes=live)
 
 
 def prefix_table(datasets: Sequence[DatasetSettings], stores: Sequence[StoreSettings]) -> pa.Table:

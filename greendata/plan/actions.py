@@ -51,7 +51,8 @@ ACTIONS = pa.schema(
         ("survivor_store_id", pa.string()),
         ("survivor_version_id", pa.string()),
         ("survivor_etag", pa.string()),
-        ("survivor_basis", pa.string()),  # sha256:HEX, or the texts that were compared
+        # sha256:HEX, rows:blake2b-128:N of N different rows, or the texts that were compared
+        ("survivor_basis", pa.string()),
         ("fees_usd", MONEY),  # once
         ("monthly_saving_usd", MONEY),  # null where it depends on what is not known
         ("payback_days", pa.int64()),  # null: never, or not known
@@ -63,6 +64,8 @@ ACTIONS = pa.schema(
         ("carbon_kgco2e_high", pa.float64()),
         ("reversibility", pa.string()),
         ("is_hold_checked_at_apply", pa.bool_()),  # nothing tells whether it is held or locked
+        # JSON: where no one survivor holds all rows, each with uri, store_id, version_id and etag
+        ("survivors", pa.string()),
     ]
 )
 """One row an action, sorted by store, URI, version and the order of ``KINDS``."""

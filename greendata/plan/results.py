@@ -7,7 +7,7 @@ of each instead of the text.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -78,7 +78,7 @@ def _as_texts(schema: pa.Schema) -> str:
 
 def _create_names(connection: DuckDBPyConnection, compiled: CompiledPolicies) -> None:
     """``plan_names``: of each policy its name and its condition."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"number": number, "policy": entry.name, "reason": _condition_text(compiled, number)}
         for number, entry in enumerate(compiled.policies)
     ]
@@ -122,7 +122,7 @@ def _create_refused(connection: DuckDBPyConnection) -> None:
 def _create_whys(connection: DuckDBPyConnection, compiled: CompiledPolicies) -> None:
     """``plan_whys``: every reason an object of this plan may stay for, by its number ``why``."""
     names = [entry.name for entry in compiled.policies]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"why": code * CODES + number, "policy": found.policy, "reason": found.reason,
          "because": found.because}
         for code, number, found in compiled.reasons()
@@ -167,7 +167,8 @@ def _actions_sql(basis: str, store: str) -> str:
         " p.payback AS payback_days, p.kwh_low AS energy_kwh_low,"
         " p.kwh_central AS energy_kwh_central, p.kwh_high AS energy_kwh_high,"
         " p.kg_low AS carbon_kgco2e_low, p.kg_central AS carbon_kgco2e_central,"
-        " p.kg_high AS carbon_kgco2e_high, p.reversibility, p.is_hold_unknown AS is_hold_checked_at_apply"
+        " p.kg_high AS carbon_kgco2e_high, p.reversibility,"
+        " p.is_hold_unknown AS is_hold_checked_at_apply, s.survivors"
         " FROM plan_priced p JOIN plan_names n ON n.number = p.policy"
         " LEFT JOIN plan_survivors s ON p.kind = 'quarantine' AND s.number = p.number"
         " WHERE p.refusal IS NULL)"

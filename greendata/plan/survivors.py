@@ -1,6 +1,7 @@
 """Which copy stays for each object that is to be quarantined, as SQL; no survivor, no quarantine.
 
-Identical bytes: objects of one size and SHA-256, both of which were read. A copy that no policy
+Identical bytes: objects of one size and SHA-256, both of which were read; whole rows are in
+``contained``. A copy that no policy
 touches stays anyway and may stand for the others. Where there is none, one of those to be
 quarantined is chosen to stay, held > in its training region > online > oldest > by URI. Whatever
 any policy decided to take away or to archive never counts as a survivor, even if its action is
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from greendata.catalog.queries import create_table, create_view
+from greendata.plan.contained import add_contained, create_no_rows
 from greendata.policy.tiers import ARCHIVES
 from greendata.policy.verdicts import allows
 
@@ -36,8 +38,8 @@ def create_survivors(
     ``number``, ``survivor_*`` of the copy that stays, or ``problem`` and ``detail``. From
     ``plan_acting``, ``inventory``, ``plan_contents`` (``store_id, uri, etag, sha256``: bytes that
     were read) and ``plan_texts`` (``store_id, uri, etag, survivor_uri, survivor_etag, is_exact,
-    jaccard``: objects all of whose documents stand in another). ``columns`` are the slots' columns
-    that ``plan_acting`` has.
+    jaccard``: objects all of whose documents stand in another) and ``plan_rows`` of ``contained``.
+    ``columns`` are the slots' columns that ``plan_acting`` has.
     """
     _create_copies(connection, columns)
     online = f"(c.tier NOT IN {ARCHIVES} AND NOT c.is_archived)"
@@ -71,9 +73,16 @@ def create_survivors(
         " CASE WHEN w.position IS NOT NULL THEN NULL"
         " WHEN k.position = w.own THEN 'survivor'"
         f" WHEN k.position IS NULL OR NOT {_allowed('w.residency', 'c.region', areas)}"
-        " THEN 'no-survivor' END AS problem, NULL::VARCHAR AS detail"
+        " THEN 'no-survivor' END AS problem, NULL::VARCHAR AS detail, NULL::VARCHAR AS survivors"
         " FROM plan_chosen w LEFT JOIN plan_kept k USING (size_bytes, sha256)"
         " LEFT JOIN plan_copies c ON c.position = coalesce(w.position, k.position)"
+    )
+    rows = "(SELECT DISTINCT store_id, uri, etag FROM plan_rows)"
+    add_contained(
+        connection,
+        "SELECT *, NOT is_archived AND NOT coalesce(tier IN"
+        f" {ARCHIVES}, false) AS is_online FROM ({_current_sql(columns, rows)})",
+        _allowed("w.residency", "c.region", areas),
     )
     _add_texts(connection, areas)
 
@@ -81,7 +90,7 @@ def create_survivors(
 def create_no_survivors(connection: DuckDBPyConnection) -> None:
     """The empty table of a plan that quarantines nothing by content."""
     columns = ("survivor_uri", "survivor_store_id", "survivor_version_id", "survivor_etag",
-               "survivor_basis", "problem", "detail")  # fmt: skip
+               "survivor_basis", "problem", "detail", "survivors")  # fmt: skip
     listed = ", ".join(f"NULL::VARCHAR AS {name}" for name in columns)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE plan_survivors AS"
@@ -91,29 +100,42 @@ def create_no_survivors(connection: DuckDBPyConnection) -> None:
 
 def _create_copies(connection: DuckDBPyConnection, columns: Sequence[str]) -> None:
     """``plan_copies``: current objects whose bytes were read, if any of the same is wanted."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE plan_copies AS"
+        " SELECT row_number() OVER (ORDER BY store_id, uri) AS position, *"
+        f" FROM ({_current_sql(columns, 'plan_contents')})"
+        " QUALIFY bool_or(is_wanted) OVER (PARTITION BY size_bytes, sha256)"
+    )
+
+
+def _current_sql(columns: Sequence[str], contents: str) -> str:
+    """Current objects of which ``contents`` knows something, by how well each may stay.
+
+    Their columns, those of ``contents``, ``number`` of an object that a policy acts on,
+    ``is_leaving``, ``is_archived`` and ``is_wanted`` (it needs proof to leave) by this plan, and
+    ``rank``.
+    """
     leaving = " OR ".join(f"d.{name}_policy IS NOT NULL" for name in _LEAVING if name in columns)
     archived = (
         f"coalesce(t.tier IN {ARCHIVES}, false)" if "tier" in columns else "false"
     )  # by a decision of this plan
     tier = "LEFT JOIN plan_policies t ON t.number = d.tier_policy" if "tier" in columns else ""
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE plan_copies AS"
-        " SELECT row_number() OVER (ORDER BY store_id, uri) AS position, *,"
-        " row_number() OVER (ORDER BY coalesce(is_held, false) DESC,"
+    return (
+        "SELECT *, row_number() OVER (ORDER BY coalesce(is_held, false) DESC,"
         " coalesce(region = training_region, false) DESC,"
         f" tier NOT IN {ARCHIVES} DESC, modified_at NULLS LAST, store_id, uri) AS rank"
         " FROM (SELECT i.store_id, i.uri, i.version_id, i.etag, i.size_bytes, i.region,"
-        " i.training_region, i.residency, i.tier, i.modified_at, i.is_held, k.sha256,"
+        " i.training_region, i.residency, i.tier, i.modified_at, i.is_held,"
+        " k.* EXCLUDE (store_id, uri, etag),"
         f" d.number AS number, coalesce({leaving}, false) AS is_leaving,"
         f" {archived} AS is_archived,"
         " coalesce(d.quarantine_policy IS NOT NULL AND q.allow IS NULL, false) AS is_wanted"
-        " FROM inventory i JOIN plan_contents k USING (store_id, uri, etag)"
+        f" FROM inventory i JOIN {contents} k USING (store_id, uri, etag)"
         " LEFT JOIN plan_acting d ON d.store_id = i.store_id AND d.uri = i.uri"
         " AND d.version_id IS NOT DISTINCT FROM i.version_id"
         f" LEFT JOIN plan_policies q ON q.number = d.quarantine_policy {tier}"
         " WHERE i.is_latest AND NOT i.is_delete_marker AND i.format IS DISTINCT FROM 'upload'"
         " AND i.size_bytes > 0)"
-        " QUALIFY bool_or(is_wanted) OVER (PARTITION BY size_bytes, sha256)"
     )
 
 
@@ -130,8 +152,7 @@ def _add_texts(connection: DuckDBPyConnection, areas: Mapping[str, str]) -> None
     """
     allowed = _allowed("i.residency", "c.region", areas)
     connection.execute(
-        "INSERT INTO plan_survivors SELECT number, survivor_uri, survivor_store_id,"
-        " survivor_version_id, survivor_etag, survivor_basis, NULL, NULL FROM ("
+        "INSERT INTO plan_survivors BY NAME SELECT * EXCLUDE rank FROM ("
         " SELECT d.number AS number, c.uri AS survivor_uri, c.store_id AS survivor_store_id,"
         " c.version_id AS survivor_version_id, c.etag AS survivor_etag,"
         " CASE WHEN x.is_exact THEN 'texts:equal'"
@@ -170,3 +191,4 @@ def create_no_contents(connection: DuckDBPyConnection) -> None:
     )
     create_table(connection, "plan_contents", contents.empty_table())
     create_table(connection, "plan_texts", texts.empty_table())
+    create_no_rows(connection)

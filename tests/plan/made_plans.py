@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from greendata.jobs.plan import price_tables
 from greendata.plan.build import BuiltPlan, PlanInputs, build_plan
+from greendata.plan.contained import create_no_rows
 from greendata.plan.places import Place
 from greendata.policy.document import PolicySet
 from greendata.policy.verdicts import DatasetRules, Surroundings
@@ -123,6 +124,7 @@ def add_proofs(
     )
     connection.register("given_texts", pa.Table.from_pylist(list(texts), schema=schema))
     connection.execute("CREATE TABLE plan_texts AS FROM given_texts")
+    create_no_rows(connection)
 
 
 def plan(policies: Sequence[Mapping[str, Any]], *rows: Mapping[str, Any], **values: Any) -> Planned:
