@@ -180,7 +180,7 @@ def _drop_begun(action: Action, context: Context) -> None:
     if context.way_of(action.uri).is_versioned:
         return
     with suppress(ObjectNotFoundError):
-        if store.head(action.uri).etag == action.etag:
+        if context.store.head(action.uri).etag == action.etag:
             _drop_kept(action, context)
 
 

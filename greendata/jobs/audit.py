@@ -25,9 +25,9 @@ from greendata.execute.auditing import (
 from greendata.execute.handlers.base import Context, Way
 from greendata.execute.purging import Waiting, waiting
 from greendata.execute.runstate import RunState, list_runs, read_run
-from greendata.jobs.apply import runs_folder
 from greendata.jobs.parts import folders_of
 from greendata.jobs.results import catalog_place
+from greendata.jobs.runs import runs_uri as runs_uri_of
 from greendata.jobs.ways import root_of
 from greendata.model import SCHEMA_VERSION
 from greendata.stores.opening import Stores, normalise_uri
@@ -103,10 +103,10 @@ def audit(request: AuditRequest, *, now: datetime, progress: Progress) -> AuditS
     """
     from greendata.catalog.tables import Catalog
 
-    Catalog.open(catalog_place(request.catalog, request.stores), create=False)
+    catalog = Catalog.open(catalog_place(request.catalog, request.stores), create=False)
     plain = Stores(request.stores)
     store = ReadOnlyStore(plain)
-    runs = _runs(request, store)
+    runs = _runs(runs_uri_of(catalog), store)
     findings = [
         Finding(problem="journal-damaged", uri=words.partition(": ")[0],
                 detail=words.partition(": ")[2], run_id=state.run_id)
@@ -126,8 +126,7 @@ def audit(request: AuditRequest, *, now: datetime, progress: Progress) -> AuditS
     return _summary(request, runs, checks, chosen, findings, kept.oldest_at(checks), now)
 
 
-def _runs(request: AuditRequest, store: Store) -> Runs:
-    runs_uri = runs_folder(request.catalog, request.stores)
+def _runs(runs_uri: str, store: Store) -> Runs:
     found = []
     for name in list_runs(store, runs_uri):
         state = read_run(store, runs_uri, name)

@@ -112,7 +112,8 @@ def test_what_was_taken_back_is_not_purged(folder: Path, capsys: Capture, purge:
 def test_killed_between_two_it_goes_on(
     folder: Path, purge: Purge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, calls = LocalStore.delete, []
+    whole = LocalStore.delete
+    calls: list[str] = []
 
     def delete(self: LocalStore, uri: str, **named: Any) -> Any:
         if not calls:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,7 +43,7 @@ cases:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     for name in ("a", "b", "c", "other"):
@@ -204,9 +203,10 @@ class Clock:
 def test_a_canary_that_fails_is_taken_back(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     verify(place)
     before = names(place)
+    from greendata.execute import retiring
     from greendata.execute.handlers import removal
 
-    kept = removal.retire
+    kept = retiring.retire
 
     def failing(action: Any, *arguments: Any, **named: Any) -> Any:
         if action.uri.endswith("b.jsonl"):
