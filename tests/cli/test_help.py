@@ -17,6 +17,7 @@ COMMANDS = sorted(greendata.commands)
 def test_commands_are_those_of_the_design() -> None:
     assert COMMANDS == [
         "apply",
+        "audit",
         "dedup",
         "demo",
         "doctor",
@@ -31,13 +32,16 @@ def test_commands_are_those_of_the_design() -> None:
         "overlap",
         "plan",
         "policy",
+        "purge",
         "recompress",
         "report",
         "restore-order",
         "resume",
+        "run",
         "runs",
         "scan",
         "show",
+        "undo",
         "verify",
     ]
 
