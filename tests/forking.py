@@ -185,7 +185,8 @@ def _load() -> None:
 
     for found in pkgutil.walk_packages(greendata.__path__, "greendata."):
         if found.name != "greendata.__main__":
-            importlib.import_module(found.name)
+            with contextlib.suppress(ImportError):  # an extra; who needs it will say so
+                importlib.import_module(found.name)
     for name in _LOADED:
         importlib.import_module(name)
 
