@@ -33,6 +33,7 @@ from greendata.execute.verified import (
     copy_from,
     copy_of,
     drop_staged,
+    drop_staging,
     found_at,
     is_local,
     is_of_step,
@@ -40,7 +41,6 @@ from greendata.execute.verified import (
     properties_of,
     publish,
     staging_uri,
-    sweep_uploads,
 )
 from greendata.plan.actions import KEPT_DAYS
 from greendata.recompress.columnar import StoredRows
@@ -192,11 +192,8 @@ def release(action: Action, context: Context) -> None:
 
 def drop_begun(action: Action, context: Context) -> None:
     """What is left of a step that never got as far as its switch: the object is as it was."""
-    places = {action.uri, str(action.to.get("uri", action.uri))}
-    for uri in places:
-        staged = staging_uri(context, uri, context.step_id(action))
-        sweep_uploads(context.store, staged)
-        drop_staged(context.store, staged)
+    target = str(action.to.get("uri", action.uri))
+    drop_staging(context, context.step_id(action), action.uri, target)
     there = found_at(context.store, action.uri)
     if action.kind == "recompress" and there is not None and there.item.etag == action.etag:
         release(action, context)
@@ -348,6 +345,7 @@ def _put_back(
 ) -> Outcome:
     """What is left of the change goes: the second copy, the pin."""
     store, item = context.store, there.item
+    drop_staging(context, str(action.to["step"]), action.uri)
     context.store.delete(f"{pins_folder(action.uri, context)}{action.to['step']}.json")
     now = {"etag": item.etag, "version_id": item.version_id, "size_bytes": item.size_bytes}
     if held.form == "moved":

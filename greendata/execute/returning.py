@@ -23,7 +23,7 @@ from greendata.execute.pins import pin, pins_folder, refuse_pinned
 from greendata.execute.quarantine import Quarantined
 from greendata.execute.records import Action, Outcome, Survivor, done, skipped
 from greendata.execute.retiring import find_retired, retire
-from greendata.execute.verified import copy_from, found_at
+from greendata.execute.verified import copy_from, drop_staging, found_at
 from greendata.plan.actions import KEPT_DAYS
 from greendata.stores.transfer import sha256_of
 
@@ -183,6 +183,8 @@ def _retired(action: Action, original: _Original, context: Context) -> Outcome:
     made = copy_from(action.to["copy"])
     item = original.item
     now = {"etag": item.etag, "version_id": item.version_id, "size_bytes": item.size_bytes}
+    if action.to["step"] is not None:
+        drop_staging(context, action.to["step"], action.uri, made.uri)
     there = found_at(context.store, made.uri)
     own = _about_copy(action, there.item if there else None)
     survivor = Survivor(

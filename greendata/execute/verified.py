@@ -284,6 +284,13 @@ def publish(
     return written, 2 * staged.size_bytes
 
 
+def drop_staging(context: Context, step: str, *uris: str) -> None:
+    """Remove all that a step staged near these, half sent or whole."""
+    for uri in sorted({staging_uri(context, near, step) for near in uris}):
+        sweep_uploads(context.store, uri)
+        drop_staged(context.store, uri)
+
+
 def make_copy(
     details: ObjectDetails,
     target: str,

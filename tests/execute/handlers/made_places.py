@@ -81,9 +81,11 @@ class FaultAt(StoreWrapper):
             raise KilledError
         if self._fault == "503":
             raise StoreUnreachableError(f"{call.uri}: scripted 503.", is_retryable=True)
-        call.make()
-        if self._fault == "kill-after":
-            raise KilledError
+        try:
+            call.make()
+        finally:
+            if self._fault == "kill-after":
+                raise KilledError
         raise StoreUnreachableError(f"{call.uri}: scripted loss.", is_retryable=True)
 
 
