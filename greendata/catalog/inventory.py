@@ -39,7 +39,6 @@ class InventoryInputs:
         prefixes: ``prefix`` (ends with a slash), ``object_uri`` (without), ``dataset, owner,
             region, training_region, residency, priority`` of declared datasets, none inside
             another.
-        ratios: ``uri, etag, recompress_ratio`` of what was measured; None where nothing was.
     """
 
     as_of: datetime
@@ -48,7 +47,6 @@ class InventoryInputs:
     rates_join: str
     monthly_cost: str
     prefixes: pa.Table
-    ratios: pa.Table | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +102,6 @@ _PARTS: dict[str, _Part] = {
             "replication_status": "i.replication_status",
             "pinned_by": "NULL::VARCHAR",
         },
-    ),
-    "measured": _Part(
-        columns={"recompress_ratio": "m.recompress_ratio"},
-        join=f"LEFT JOIN measured_ratios m ON m.uri = i.uri AND m.etag = i.etag AND {_IS_CURRENT}",
     ),
     "class": _Part(
         columns={
@@ -286,8 +280,6 @@ def create_inventory_view(
     create_table(connection, "storage_rates", inputs.rates)
     create_table(connection, "declared", inputs.prefixes)
     chosen = _parts_for(columns)
-    if "measured" in chosen:
-        create_table(connection, "measured_ratios", inputs.ratios or _ratios().empty_table())
     if "scanned" in chosen:
         _create_scanned(connection)
     if "access" in chosen:
@@ -309,13 +301,6 @@ def create_inventory_view(
     joins = " ".join(_completed(_PARTS[part].join, inputs) for part in chosen)
     create_view(connection, "inventory", f"SELECT {selected} FROM object_rows i {joins}")
     return refreshes
-
-
-def _ratios() -> pa.Schema:
-    import pyarrow as pa
-
-    kinds = {"uri": pa.string(), "etag": pa.string(), "recompress_ratio": pa.float64()}
-    return pa.schema(list(kinds.items()))
 
 
 def _as_of_sql(inputs: InventoryInputs) -> str:

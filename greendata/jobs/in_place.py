@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greendata.catalog.commits import new_id
 from greendata.config import LimitSettings
 from greendata.errors import (
     DeniedError,
@@ -39,8 +40,6 @@ from greendata.stores.opening import Stores, normalise_uri
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    import pyarrow as pa
 
     from greendata.config import DatasetSettings, StoreSettings
     from greendata.execute.records import Action
@@ -167,7 +166,7 @@ def plan_in_place(request: InPlaceRequest, *, progress: Progress, now: datetime)
         progress=progress,
         now=now,
     )
-    ratios = _measured(store, scope, request, progress)
+    _measure(store, scope, request, progress, now)
     with tempfile.TemporaryDirectory(prefix="greendata-policy-") as scratch:
         policy = Path(scratch) / "recompress-in-place.yaml"
         policy.write_text(json.dumps(_policy(uris, request)), encoding="utf-8")
@@ -181,7 +180,6 @@ def plan_in_place(request: InPlaceRequest, *, progress: Progress, now: datetime)
                 datasets=request.datasets,
                 limits=in_place_limits(request.limits),
                 threads=request.workers,
-                ratios=ratios,
             )
         )
 
@@ -191,29 +189,43 @@ def in_place_limits(limits: LimitSettings) -> LimitSettings:
     return replace(limits, max_percent=100.0)
 
 
-def _measured(store: Store, scope: Scope, request: InPlaceRequest, progress: Progress) -> pa.Table:
-    """What samples of the objects promise."""
+def _measure(
+    store: Store, scope: Scope, request: InPlaceRequest, progress: Progress, now: datetime
+) -> None:
+    """Keep in the catalog what samples of the objects promise."""
     import pyarrow as pa
+
+    from greendata.catalog.schemas import SCHEMAS
+    from greendata.catalog.tables import Catalog
 
     chosen, _, _ = choose_sources(store, scope)
     profile = replace(PROFILES[request.profile], is_similar=False)
     progress.stage("sampling", sum(shard.item.size_bytes for shard in chosen))
 
-    def ratio(shard: ChosenShard) -> float | None:
+    def measured(shard: ChosenShard) -> dict[str, Any] | None:
+        item = shard.item
         try:
-            found = predict(store, shard.item, shard.format, shard.codec, profile)
+            found = predict(store, item, shard.format, shard.codec, profile)
         except (UnreadableShardError, LimitExceededError, ObjectNotFoundError, DeniedError):
             return None
-        progress.advance(shard.item.size_bytes)
-        return 1 - found.saving if shard.item.size_bytes else None
+        progress.advance(item.size_bytes)
+        return {
+            "store_id": item.store_id,
+            "uri": item.uri,
+            "etag": item.etag,
+            "profile": request.profile,
+            "size_bytes": item.size_bytes,
+            "written_bytes": found.predicted_bytes,
+            "is_sampled": True,
+            "measured_at": now,
+        }
 
     with ThreadPoolExecutor(request.workers) as pool:
-        found = list(pool.map(ratio, chosen))
-    columns = {
-        "uri": [shard.item.uri for shard in chosen],
-        "etag": [shard.item.etag for shard in chosen],
-    }
-    return pa.table(columns | {"recompress_ratio": pa.array(found, pa.float64())})
+        rows = [row for row in pool.map(measured, chosen) if row is not None]
+    catalog = Catalog.open(catalog_place(request.catalog, request.stores), create=True)
+    table = pa.Table.from_pylist(rows, schema=SCHEMAS["recompressions"])
+    if rows:
+        catalog.write("recompressions", new_id(now), table)
 
 
 def _policy(uris: Sequence[str], request: InPlaceRequest) -> dict[str, Any]:

@@ -39,10 +39,7 @@ PLAN_MEMORY_BYTES = 3 * 2**30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRequest:
-    """Plan these policy files or folders into ``directory``, which must not hold anything yet.
-
-    ``ratios`` are ``uri, etag, recompress_ratio`` of objects that were just measured.
-    """
+    """Plan these policy files or folders into ``directory``, which must not hold anything yet."""
 
     paths: tuple[str, ...]
     directory: Path
@@ -53,7 +50,6 @@ class PlanRequest:
     limits: LimitSettings = field(default_factory=LimitSettings)
     max_age_seconds: float | None = None
     threads: int | None = None
-    ratios: pa.Table | None = None
 
 
 def make_plan(request: PlanRequest) -> PlanDocument:
@@ -87,7 +83,6 @@ def make_plan(request: PlanRequest) -> PlanDocument:
         columns=columns,
         memory_bytes=PLAN_MEMORY_BYTES,
         threads=request.threads,
-        ratios=request.ratios,
     ) as opened:
         _refuse_stale(opened, request)
         if "quarantine" in kinds:

@@ -71,13 +71,10 @@ def open_inventory(
     memory_bytes: int = MEMORY_BYTES,
     threads: int | None = None,
     with_runs: bool = False,
-    ratios: pa.Table | None = None,
 ) -> Iterator[OpenInventory]:
     """The inventory view of a catalog; ``with_runs``, also ``runs`` and ``outcomes``.
 
     Nothing is written.
-
-    ``ratios`` are ``uri, etag, recompress_ratio`` as somebody has just measured them.
 
     Raises:
         ObjectNotFoundError: there is no catalog, or nothing was listed into it yet.
@@ -102,7 +99,6 @@ def open_inventory(
         ),
         monthly_cost=monthly_cost_sql("i.size_bytes"),
         prefixes=prefix_table(datasets, stores),
-        ratios=ratios,
     )
     with temporary_duckdb(
         opened.name, memory_bytes=memory_bytes, threads=threads or os.cpu_count() or 1
