@@ -27,7 +27,6 @@ from greendata.plan.survivors import SURVIVOR_COLUMNS
 from greendata.policy.document import read_policies
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from greendata.jobs.view import OpenInventory
