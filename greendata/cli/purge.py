@@ -79,6 +79,7 @@ def purge(
         most_objects=max_objects,
         most_bytes=max_bytes,
         stores=settings.config.stores,
+        datasets=settings.config.datasets,
         pace=Pace(
             workers=workers,
             actions_per_second=actions_per_second,

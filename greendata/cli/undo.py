@@ -54,6 +54,7 @@ def undo(
         catalog=settings.catalog,
         run_id=run,
         stores=settings.config.stores,
+        datasets=settings.config.datasets,
         pace=Pace(
             workers=workers,
             actions_per_second=actions_per_second,

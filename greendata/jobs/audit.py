@@ -118,7 +118,7 @@ def audit(request: AuditRequest, *, now: datetime, progress: Progress) -> AuditS
     for root in sorted(_roots(request, runs)):
         progress.stage(f"looking into {root}.greendata/")
         findings += own_findings(root, known_of(runs), store)
-    kept = _Kept(plain, f"{normalise_uri(request.catalog, request.stores)}/{STATE_NAME}")
+    kept = _Kept(plain, f"{catalog.place.uri}/{STATE_NAME}")
     chosen = kept.longest_ago(checks, request.sample)
     progress.stage("auditing", len(chosen))
     findings += _looked_at(chosen, progress)

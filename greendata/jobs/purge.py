@@ -19,13 +19,15 @@ from greendata.jobs.kept_plans import kept_actions
 from greendata.jobs.parts import FollowingPart, Pace, folders_of
 from greendata.jobs.policies import load_policies
 from greendata.jobs.results import catalog_place
+from greendata.jobs.runs import record_run
 from greendata.jobs.runs import runs_uri as runs_uri_of
 from greendata.jobs.ways import find_ways, root_of
 from greendata.model import SCHEMA_VERSION
 from greendata.stores.opening import Stores
 
 if TYPE_CHECKING:
-    from greendata.config import StoreSettings
+    from greendata.catalog.tables import Catalog
+    from greendata.config import DatasetSettings, StoreSettings
     from greendata.execute.engine import Ended
     from greendata.execute.handlers.base import Way
     from greendata.execute.records import Action, Outcome
@@ -54,6 +56,7 @@ class PurgeRequest:
     most_objects: int = MOST_OBJECTS
     most_bytes: int = MOST_BYTES
     stores: tuple[StoreSettings, ...] = ()
+    datasets: tuple[DatasetSettings, ...] = ()
     pace: Pace = field(default_factory=Pace)
 
 
@@ -78,6 +81,7 @@ class PreparedPurge:
     """
 
     request: PurgeRequest
+    catalog: Catalog
     runs_uri: str
     runs: tuple[PurgeOfRun, ...]
     kept: Mapping[str, int]
@@ -153,6 +157,7 @@ def prepare_purge(request: PurgeRequest, *, now: datetime, progress: Progress) -
     _refuse_limits(request, due)
     return PreparedPurge(
         request=request,
+        catalog=catalog,
         runs_uri=runs_uri,
         runs=tuple(
             PurgeOfRun(
@@ -250,6 +255,13 @@ def carry_out_purge(prepared: PreparedPurge, *, progress: Progress) -> PurgeSumm
     for run in prepared.runs:
         ended = _Purging(prepared, run).run(tally, progress)
         tally.note(ended)
+        record_run(
+            prepared.catalog,
+            Stores(prepared.request.stores),
+            run.state.run_id,
+            datasets=prepared.request.datasets,
+            stores=prepared.request.stores,
+        )
         if ended.stopped_because is not None:
             break
     return tally.summary()

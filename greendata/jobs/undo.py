@@ -21,6 +21,7 @@ from greendata.jobs.kept_plans import kept_actions
 from greendata.jobs.parts import FollowingPart, Pace, folders_of
 from greendata.jobs.results import catalog_place
 from greendata.jobs.run_summary import RunSummary, Tally
+from greendata.jobs.runs import record_run
 from greendata.jobs.runs import runs_uri as runs_uri_of
 from greendata.jobs.ways import find_ways, root_of
 from greendata.stores.opening import Stores
@@ -28,7 +29,8 @@ from greendata.stores.opening import Stores
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from greendata.config import StoreSettings
+    from greendata.catalog.tables import Catalog
+    from greendata.config import DatasetSettings, StoreSettings
     from greendata.progress import Progress
     from greendata.stores.base import Store
 
@@ -40,6 +42,7 @@ class UndoRequest:
     catalog: str
     run_id: str
     stores: tuple[StoreSettings, ...] = ()
+    datasets: tuple[DatasetSettings, ...] = ()
     pace: Pace = field(default_factory=Pace)
 
 
@@ -58,6 +61,7 @@ class PreparedUndo:
     """
 
     request: UndoRequest
+    catalog: Catalog
     runs_uri: str
     state: RunState
     ways: Mapping[str, Way]
@@ -107,6 +111,7 @@ def prepare_undo(request: UndoRequest, *, now: datetime, progress: Progress) -> 
             kinds.setdefault(root_of(uri, folders), set()).add(kind)
     return PreparedUndo(
         request=request,
+        catalog=catalog,
         runs_uri=runs_uri,
         state=state,
         ways=find_ways(kinds, catalog=catalog, store=store, now=now, progress=progress),
@@ -135,6 +140,13 @@ def carry_out_undo(prepared: PreparedUndo, *, progress: Progress) -> RunSummary:
         ended = Ended()
         if prepared.ways:
             ended = _Undoing(prepared, store).run(path, tally, progress)
+    record_run(
+        prepared.catalog,
+        store,
+        request.run_id,
+        datasets=request.datasets,
+        stores=request.stores,
+    )
     return _as_undo(tally.summary(ended))
 
 
