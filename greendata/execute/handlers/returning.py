@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,6 +12,7 @@ from greendata.errors import (
     DeniedError,
     GreendataError,
     IntegrityError,
+    ObjectArchivedError,
     ObjectNotFoundError,
     PreconditionFailedError,
     UnsupportedError,
@@ -419,9 +421,10 @@ def _forward_done(
     store, uri = context.store, action.uri
     require_same_bytes(earlier, top, context)
     replaced = store.details(uri, version_id=action.version_id).item
-    tags = _tags(replaced, context)
-    if tags != _tags(top, context):
-        store.set_tags(uri, tags, version_id=top.version_id)
+    with suppress(ObjectArchivedError):  # of which some servers tell no tags
+        tags = _tags(replaced, context)
+        if tags != _tags(top, context):
+            store.set_tags(uri, tags, version_id=top.version_id)
     return done(object=_identity(top), quarantine=_left(action, replaced, top, held, context))
 
 
