@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ from greendata.jobs.view import open_inventory
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from greendata.footprint.tables import Value
     from greendata.report.document import Coefficient, Report
 
 Format = Literal["html", "markdown", "json"]
@@ -128,7 +129,8 @@ def make_report(request: ReportRequest) -> Report:
             catalog=request.catalog, stores=request.stores, datasets=request.datasets
         )
         damaged = create_history_views(connection, catalog, runs, None)
-        assumptions, sources, warnings = basis_of(places_of(connection))
+        places = places_of(connection)
+        assumptions, sources, warnings = basis_of(places)
         return Report(
             made_at=request.as_of,
             catalog=catalog.name,
@@ -149,7 +151,7 @@ def make_report(request: ReportRequest) -> Report:
             plan=plan,
             basis=BasisSection(
                 assumptions=assumptions,
-                coefficients=_coefficients(),
+                coefficients=_coefficients(places),
                 sources=sources,
                 parameters=_parameters(connection),
             ),
@@ -192,23 +194,35 @@ def rendered(report: Report, file_format: Format) -> str:
     return html(page)
 
 
-def _coefficients() -> tuple[Coefficient, ...]:
-    """Those that storage hangs on."""
-    from greendata.report.document import Coefficient
-
-    rows = rows_of("coefficients")
-    return tuple(
-        Coefficient(
-            name=name,
-            low=value.low,
-            central=value.central,
-            high=value.high,
-            unit=value.unit,
-            grade=rows[(name,)]["grade"],
-            source=value.source,
-        )
+def _coefficients(places: Iterable[Mapping[str, Any]]) -> tuple[Coefficient, ...]:
+    """Those that storage hangs on, and the grids and buildings of the regions that are used."""
+    rows, factors = rows_of("coefficients"), rows_of("region_factors")
+    found = [
+        _coefficient(name.replace("_", " "), value, rows[(name,)]["grade"])
         for (name,), value in values_of("coefficients").items()
         if name.startswith(_STORAGE_COEFFICIENTS)
+    ]
+    used = {(place["store"], place["region"]) for place in places if place["region"]}
+    found += [
+        _coefficient(f"{item.replace('_', ' ')} of {store} {region}", value, quality)
+        for (store, region, item), value in values_of("region_factors").items()
+        if (store, region) in used
+        for quality in [f"quality {factors[store, region, item]['quality']}"]
+    ]
+    return tuple(sorted(found, key=lambda entry: (-entry.swing, entry.name)))
+
+
+def _coefficient(name: str, value: Value, grade: str) -> Coefficient:
+    from greendata.report.document import Coefficient
+
+    return Coefficient(
+        name=name,
+        low=value.low,
+        central=value.central,
+        high=value.high,
+        unit=value.unit,
+        grade=grade,
+        source=value.source,
     )
 
 

@@ -44,6 +44,7 @@ def _coefficients(found: tuple[Coefficient, ...]) -> Iterator[Table]:
             Column(title="Value", definition="coefficient", is_number=True),
             Column(title="Low", definition="coefficient", is_number=True),
             Column(title="High", definition="coefficient", is_number=True),
+            Column(title="High over low", definition="coefficient", is_number=True),
             Column(title="Unit", definition="coefficient"),
             Column(title="Grade", definition="coefficient"),
             Column(title="Source", definition="coefficient"),
@@ -51,11 +52,12 @@ def _coefficients(found: tuple[Coefficient, ...]) -> Iterator[Table]:
         rows=tuple(
             Row(
                 cells=(
-                    _text(entry.name.replace("_", " ")),
+                    _text(entry.name),
                     *(
                         Cell(text=digits(float(value)), sort=float(value))
                         for value in (entry.central, entry.low, entry.high)
                     ),
+                    _swing(entry),
                     _text(entry.unit),
                     _text(entry.grade),
                     _text(entry.source),
@@ -63,8 +65,13 @@ def _coefficients(found: tuple[Coefficient, ...]) -> Iterator[Table]:
             )
             for entry in found
         ),
+        note="What the bounds of the amounts come from, the widest first.",
         is_folded=True,
     )
+
+
+def _swing(entry: Coefficient) -> Cell:
+    return Cell(text=digits(float(entry.swing)), unit="times", sort=float(entry.swing))
 
 
 def _text(text: str) -> Cell:

@@ -259,6 +259,11 @@ class Coefficient:
     grade: str
     source: str
 
+    @property
+    def swing(self) -> Decimal:
+        """How much larger a figure may be at its high bound than at its low one."""
+        return self.high / self.low if self.low else Decimal("Infinity")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BasisSection:
