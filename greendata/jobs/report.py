@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from greendata import __version__
-from greendata.catalog.tables import Catalog
 from greendata.config import DatasetSettings, StoreSettings
 from greendata.errors import UsageError
 from greendata.footprint.tables import model_version, rows_of, values_of
@@ -26,7 +25,6 @@ from greendata.jobs.report_stored import (
     stored_section,
     sum_stored,
 )
-from greendata.jobs.results import catalog_place
 from greendata.jobs.run_history import RunsRequest, create_history_views
 from greendata.jobs.show import read_plan
 from greendata.jobs.view import open_inventory
@@ -113,7 +111,6 @@ def make_report(request: ReportRequest) -> Report:
     from greendata.report.document import BasisSection, Report
 
     plan = None if request.plan is None else read_plan(request.plan)
-    catalog = Catalog.open(catalog_place(request.catalog, request.stores), create=False)
     day = request.as_of.date()
     with open_inventory(
         request.catalog,
@@ -121,9 +118,8 @@ def make_report(request: ReportRequest) -> Report:
         datasets=request.datasets,
         as_of=request.as_of,
         columns=STORED_COLUMNS,
-        with_runs=True,
     ) as opened:
-        connection = opened.connection
+        connection, catalog = opened.connection, opened.catalog
         sum_stored(connection, day)
         runs = RunsRequest(
             catalog=request.catalog, stores=request.stores, datasets=request.datasets

@@ -16,7 +16,7 @@ from greendata.catalog.inventory import (
     InventoryInputs,
     create_inventory_view,
 )
-from greendata.catalog.queries import create_current_views, create_run_views
+from greendata.catalog.queries import create_current_views
 from greendata.config import folders_above
 from greendata.errors import ConfigError, ObjectNotFoundError
 from greendata.footprint.columns import (
@@ -70,11 +70,8 @@ def open_inventory(
     columns: Collection[str] = INVENTORY_COLUMNS,
     memory_bytes: int = MEMORY_BYTES,
     threads: int | None = None,
-    with_runs: bool = False,
 ) -> Iterator[OpenInventory]:
-    """The inventory view of a catalog; ``with_runs``, also ``runs`` and ``outcomes``.
-
-    Nothing is written.
+    """The inventory view of a catalog. Nothing is written.
 
     Raises:
         ObjectNotFoundError: there is no catalog, or nothing was listed into it yet.
@@ -104,8 +101,6 @@ def open_inventory(
         opened.name, memory_bytes=memory_bytes, threads=threads or os.cpu_count() or 1
     ) as connection:
         create_current_views(connection, opened)
-        if with_runs:
-            create_run_views(connection, opened)
         refreshes = create_inventory_view(connection, opened, inputs, columns)
         live = refreshes.live("objects")
         if not live:

@@ -367,18 +367,15 @@ def test_a_run_whose_first_lines_are_damaged_began_with_its_first_outcome(
 
 
 def test_the_report_tells_of_runs(catalog: Catalog, tmp_path: Path) -> None:
-    from greendata.jobs.view import open_inventory
+    from greendata.jobs.report import ReportRequest, make_report
 
     data = tmp_path / "data"
     data.mkdir()
     (data / "a.jsonl").write_text("{}")
     assert run(["-q", "--catalog", catalog.name, "inventory", str(data), "--json"]) == 0
     for expected in (0, 5):
-        with open_inventory(
-            catalog.name, stores=(), datasets=(), as_of=AT, with_runs=True
-        ) as opened:
-            query = "SELECT count(*) FROM outcomes SEMI JOIN runs USING (run_id)"
-            assert opened.connection.execute(query).fetchall() == [(expected,)]
+        found = make_report(ReportRequest(catalog=catalog.name, as_of=AT))
+        assert found.done.total.actions == expected
         plan(catalog)
         write(catalog, HEADER, *outcomes_of_all(), finish())
         record(catalog)
