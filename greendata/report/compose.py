@@ -62,7 +62,7 @@ def _cards(report: Report) -> Iterator[Card]:
         label="Cost a month",
         definition="cost",
         value=amount_cell(found.cost_usd, "usd", is_part=is_part("priced", found)),
-        detail="at list prices",
+        detail="at list prices" if found.cost_usd else "no list price is known",
     )
     running = amount_cell(found.operational_kgco2e, "kgco2e").plain
     hardware = amount_cell(found.embodied_kgco2e, "kgco2e").plain
@@ -71,7 +71,9 @@ def _cards(report: Report) -> Iterator[Card]:
         label="CO₂e a month",
         definition="carbon",
         value=amount_cell(found.carbon_kgco2e, "kgco2e", is_part=is_part("carbon", found)),
-        detail=f"running {running}; hardware {hardware}" if is_known else "the grid is not known",
+        detail=f"running {running}; hardware {hardware}"
+        if is_known
+        else "its energy or its grid is not known",
     )
     yield _redundant_card(report)
     if report.done.total_runs:

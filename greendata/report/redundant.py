@@ -99,9 +99,9 @@ def _datasets_table(found: RedundantSection) -> Table:
     if found.others is not None:
         words = words_cell(f"{found.others.groups:,} more")
         rows.append(Row(cells=(words, *_counts(found.others)), is_fixed=True))
-    rows.append(
-        Row(cells=(words_cell("Total"), *_counts(found.total)), is_fixed=True, is_total=True)
-    )
+    if len(rows) > 1:
+        cells = (words_cell("Total"), *_counts(found.total))
+        rows.append(Row(cells=cells, is_fixed=True, is_total=True))
     return Table(key="redundant-by-dataset", title="By dataset", columns=_COLUMNS, rows=tuple(rows))
 
 

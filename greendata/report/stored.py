@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from greendata.report.figures import (
     NONE_CELL,
+    UNKNOWN,
     UNKNOWN_CELL,
     Unit,
     amount_cell,
@@ -71,13 +72,17 @@ def is_part(amount: str, footprint: Footprint) -> bool:
     return known < footprint.size_bytes
 
 
-def _tables(found: StoredSection) -> Iterator[Table]:
+def _tables(found: StoredSection) -> Iterator[Table | Notes]:
+    alike = []
     for breakdown in found.breakdowns:
+        if breakdown.by != "dataset" and len(breakdown.groups) < 2:
+            alike += [f"{breakdown.by} {group.name or UNKNOWN}" for group in breakdown.groups]
+            continue
+        yield _table(breakdown, found.total)
         if breakdown.by == "dataset" and _has_tiers(found):
-            yield _table(breakdown, found.total)
             yield _tiers_table(found)
-        elif breakdown.by != "state" or len(breakdown.groups) > 1:
-            yield _table(breakdown, found.total)
+    if alike:
+        yield Notes(lines=(f"Of all of it: {', '.join(alike)}.",))
 
 
 def _table(breakdown: Breakdown, total: StoredGroup) -> Table:
@@ -92,8 +97,9 @@ def _table(breakdown: Breakdown, total: StoredGroup) -> Table:
     if others is not None:
         cells = (words_cell(f"{others.groups:,} more"), *_cells(others, total, units))
         rows.append(Row(cells=cells, is_fixed=True))
-    cells = (words_cell("Total"), *_cells(total, total, units))
-    rows.append(Row(cells=cells, is_fixed=True, is_total=True))
+    if len(rows) > 1:
+        cells = (words_cell("Total"), *_cells(total, total, units))
+        rows.append(Row(cells=cells, is_fixed=True, is_total=True))
     return Table(
         key=f"stored-by-{breakdown.by}",
         title=_TITLES[breakdown.by],
