@@ -63,8 +63,20 @@ class Percent(click.ParamType[float]):
 )
 @click.option("--must-tell", is_flag=True, help="An alert that reaches nobody gives exit code 3.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write a report.")
-@click.option("--workers", type=click.IntRange(1, 256), default=16, show_default=True)
-@click.option("--rate", "actions_per_second", type=click.FloatRange(0.001), metavar="N")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=16,
+    show_default=True,
+    help="Actions at the same time; fewer where `scale_workers` says so.",
+)
+@click.option(
+    "--rate",
+    "actions_per_second",
+    type=click.FloatRange(0.001),
+    metavar="N",
+    help="At most so many actions a second.",
+)
 @shared_options
 @click.pass_obj
 def run(
