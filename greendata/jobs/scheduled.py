@@ -160,8 +160,8 @@ class _Pass:
 
     def _work(self) -> None:
         self._settle()
-        self._refresh()
         self._check_policies()
+        self._refresh()
         with tempfile.TemporaryDirectory(prefix="greendata-") as scratch:
             directory = Path(scratch) / "plan"
             document = self._plan(directory)
@@ -214,6 +214,10 @@ class _Pass:
                 catalog=request.catalog,
                 stores=request.stores,
                 with_versions=any(is_remote(uri) for uri in uris),
+                # identical bytes are the proof that quarantine needs; what was read is kept
+                verify_bytes=any(
+                    entry.kind == "quarantine" for entry in load_policies(request.policies).policies
+                ),
             ),
             progress=self.progress,
             now=now,
@@ -300,7 +304,7 @@ class _Pass:
         allowed = frozenset(
             entry.name
             for entry in load_policies(request.policies).policies
-            if getattr(entry.model.guard, "unattended", False)
+            if entry.kind != "protect" and entry.model.guard.unattended
         )
         workers = self.summary.window.workers if self.summary.window else request.workers
         return ApplyRequest(

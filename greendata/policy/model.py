@@ -122,10 +122,6 @@ class Protect(Strict):
     min_copies: Annotated[int, Field(ge=1, le=100)] | None = Field(
         default=None, description="No removal unless as many verified copies stay."
     )
-    unattended: bool = Field(
-        default=False,
-        description="Scheduled runs may carry out what cannot be undone.",
-    )
     max_restore_hours: Annotated[int, Field(ge=0, le=1000)] | None = Field(
         default=None, description="No tier that takes longer to open."
     )
@@ -204,6 +200,10 @@ class Guard(Strict):
     )
     min_copies: Annotated[int, Field(ge=1, le=100)] | None = Field(
         default=None, description="Removal leaves at least as many verified copies."
+    )
+    unattended: bool = Field(
+        default=False,
+        description="Scheduled runs may carry out what cannot be undone.",
     )
     max_restore_hours: Annotated[int, Field(ge=0, le=1000)] | None = Field(
         default=None, description="No tier that takes longer to open."
