@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
+PATIENCE_SECONDS = 60
 WITHOUT = "no Chromium: install one (Debian: apt-get install chromium), as .ci/run does"
 
 
@@ -28,9 +30,10 @@ def find_browser() -> str | None:
 class Tab:
     """One page; ``told`` is what it wrote to the console, raised, or was refused."""
 
-    def __init__(self, commands: BinaryIO, answers: BinaryIO) -> None:
+    def __init__(self, commands: BinaryIO, answers: int) -> None:
         self._commands = commands
         self._answers = answers
+        self._pending = bytearray()
         self._number = 0
         self._session: str | None = None
         self._events: list[dict[str, Any]] = []
@@ -68,11 +71,15 @@ class Tab:
         return found["result"]
 
     def _read(self) -> dict[str, Any]:
-        raw = bytearray()
-        while (byte := self._answers.read(1)) != b"\0":
-            if not byte:
+        while b"\0" not in self._pending:
+            if not select.select([self._answers], [], [], PATIENCE_SECONDS)[0]:
+                raise RuntimeError(f"the browser said nothing for {PATIENCE_SECONDS} seconds")
+            piece = os.read(self._answers, 1 << 20)
+            if not piece:
                 raise RuntimeError("the browser is gone")
-            raw += byte
+            self._pending += piece
+        raw, _, rest = self._pending.partition(b"\0")
+        self._pending = bytearray(rest)
         found: dict[str, Any] = json.loads(raw)
         return found
 
@@ -159,11 +166,12 @@ def browser(profile: Path) -> Iterator[Tab]:
     )
     os.close(to_child)
     os.close(from_child)
-    with os.fdopen(commands, "wb") as writer, os.fdopen(answers, "rb") as reader:
-        try:
-            tab = Tab(writer, reader)
+    try:
+        with os.fdopen(commands, "wb") as writer:
+            tab = Tab(writer, answers)
             tab.start()
             yield tab
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
+    finally:
+        os.close(answers)
+        process.terminate()
+        process.wait(timeout=PATIENCE_SECONDS)
