@@ -31,6 +31,9 @@ TARGET_CLASS = {
 KEPT_DAYS = 30
 """How long what a tier, relocate or recompress action replaces stays before it is purged."""
 
+MOVED_DAYS = 2 * KEPT_DAYS
+"""How long the source of a move is billed: until readers have gone over, and then in quarantine."""
+
 MONEY = pa.decimal128(24, 12)
 
 ACTIONS = pa.schema(

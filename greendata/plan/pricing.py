@@ -21,7 +21,7 @@ from greendata.footprint.columns import (
     transfer_cost_sql,
 )
 from greendata.footprint.tables import GIB
-from greendata.plan.actions import KEPT_DAYS, REFUSALS, REVERSIBILITY, TARGET_CLASS
+from greendata.plan.actions import KEPT_DAYS, MOVED_DAYS, REFUSALS, REVERSIBILITY, TARGET_CLASS
 from greendata.plan.results import KIND_TYPE, enumeration
 from greendata.policy.tiers import ARCHIVES
 
@@ -214,11 +214,10 @@ def _relocate() -> _Kind:
         " AND c.source_region = d.region AND c.target_region = q.region"
         " LEFT JOIN plan_targets g ON g.number = d.number"
     )
-    owed = early_delete_cost_sql("d.size_bytes", f"(d.days_in_tier + {KEPT_DAYS})")
+    owed = early_delete_cost_sql("d.size_bytes", f"(d.days_in_tier + {MOVED_DAYS})")
     copied = transfer_cost_sql("d.size_bytes", source="r", target="q", transfer="x")
-    fees = (
-        f"{copied} + CASE WHEN p.mode = 'move' THEN {owed} + {kept_cost(str(KEPT_DAYS))} ELSE 0 END"
-    )
+    kept = kept_cost(str(MOVED_DAYS))
+    fees = f"{copied} + CASE WHEN p.mode = 'move' THEN {owed} + {kept} ELSE 0 END"
     reads = (
         "CASE WHEN d.read_bytes_30d > 0"
         f" THEN d.read_bytes_30d / {GIB} * (x0.usd_per_gib - x1.usd_per_gib) ELSE 0 END"

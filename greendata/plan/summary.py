@@ -6,7 +6,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any
 
 from greendata.footprint.prices import DAYS_A_MONTH
-from greendata.plan.actions import KEPT_DAYS, REFUSALS
+from greendata.plan.actions import KEPT_DAYS, MOVED_DAYS, REFUSALS
 from greendata.plan.document import (
     Bounds,
     Exceeded,
@@ -29,7 +29,8 @@ TOP_PREFIXES = 10
 ASSUMPTIONS = (
     "USD are list prices, of the first band; no discounts, taxes or requests of the program's own.",
     "Reads are expected as they were in the last 30 days; where nothing tells, none are.",
-    f"What a tier, relocate or recompress action replaces is billed for {KEPT_DAYS} more days.",
+    f"What a tier or recompress action replaces is billed for {KEPT_DAYS} more days.",
+    f"The source of a move is billed for {MOVED_DAYS} more days.",
     "Money and carbon of what is quarantined or expired are saved from its purge on.",
     "A tier action claims money, not carbon; a relocation only where grids surely differ.",
 )
