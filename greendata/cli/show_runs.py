@@ -97,10 +97,23 @@ def _usd(amount: str) -> str:
 
 
 def _show_own(run: RecordedRun) -> None:
+    """What the run itself took, as ``OwnFootprint.as_dict`` keeps it."""
     own = run.totals["own"]
-    if own:
-        told = ", ".join(f"{name} {value}" for name, value in sorted(own.items()))
-        print_line(f"Its own footprint: {told}")
+    if not own:
+        return
+    carbon = own.get("carbon_kgco2e")
+    print_line(
+        f"Its own: {own['cpu_seconds']:.1f} CPU seconds in {own['wall_seconds']:.1f} s,"
+        f" {format_bytes(own['read_bytes'] + own['written_bytes'])} moved,"
+        f" {format_count(sum(own['requests'].values()))} requests;"
+        f" {_range(own['energy_kwh'])} kWh,"
+        f" {_range(carbon) if carbon else _UNKNOWN} kgCO2e, {own['cost_usd']['central']} USD"
+        f" ({own['grade']}: {own['basis']})"
+    )
+
+
+def _range(found: Mapping[str, float]) -> str:
+    return f"{found['central']:.3g} ({found['low']:.3g} to {found['high']:.3g})"
 
 
 def _show_not_done(found: RunDetails) -> None:

@@ -46,6 +46,7 @@ class Month:
     chance: random.Random = field(default_factory=lambda: random.Random(7))
     written: dict[str, bytes] = field(default_factory=dict)
     answers: list[dict[str, Any]] = field(default_factory=list)
+    kills: int = 0
     taken_by_others: set[bytes] = field(default_factory=set)
 
     @property
@@ -116,7 +117,7 @@ class Month:
             return
         if number in KILLED:
             point = "greendata.stores.local:LocalStore.move"
-            self._pass(at, request, point, KILLED[number])
+            self.kills += self._pass(at, request, point, KILLED[number]) == -9
             self.check(at)
             at += timedelta(minutes=10)
         live = set(self.live().values())
@@ -139,7 +140,6 @@ class Month:
             self.answers.append(json.loads(output))
         elif code == 1:
             code = 11 if "nonsense" in errors or "PolicyError" in errors else 1
-            print(errors[-600:])
 
         assert code in (0, 11, -9), errors
         return code
@@ -181,7 +181,8 @@ def test_a_month_of_nights_ends_with_nothing_lost(
         month.night(number, at)
         month.check(at)
     answers = month.answers
-    assert len(answers) == NIGHTS - 1
+    assert len(answers) >= NIGHTS - 1
+    assert month.kills >= 3
     assert sum(answer["done"] for answer in answers) > 25
     assert sum(answer["purged"] or 0 for answer in answers) > 15
     assert any(answer["settled"] for answer in answers)

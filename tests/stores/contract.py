@@ -390,6 +390,12 @@ class StoreContract:
         assert store.tags(root + "a") == {"b": "2", "c": "x y"}
         assert store.head(root + "a").etag == etag
 
+    def test_all_tags_can_be_taken_off(self, store: Store, root: str) -> None:
+        self.needs(store.capabilities.has_tags)
+        store.put(root + "a", b"one", properties=Properties(tags={"team": "us"}))
+        store.set_tags(root + "a", {})
+        assert store.tags(root + "a") == {}
+
     def test_set_tier_keeps_content_metadata_and_tags(self, store: Store, root: str) -> None:
         self.needs(store.capabilities.has_tiers)
         beside = Properties(metadata={"owner": "me"}, tags={"a": "1"})

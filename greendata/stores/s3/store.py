@@ -356,6 +356,11 @@ class S3Store(Store):
     def set_tags(self, uri: str, tags: Mapping[str, str], *, version_id: str | None = None) -> None:
         listed = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
         with translated(uri):
+            if not listed:  # servers differ on whether a set of tags may be empty
+                self._client.sdk.delete_object_tagging(
+                    **self._key(_parse(uri)), **version_argument(version_id)
+                )
+                return
             self._client.sdk.put_object_tagging(
                 **self._key(_parse(uri)), **version_argument(version_id), Tagging={"TagSet": listed}
             )
