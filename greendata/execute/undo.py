@@ -16,7 +16,7 @@ from greendata.errors import (
 from greendata.execute.handlers.base import CannotUndo, Handler, outcome_of
 from greendata.execute.handlers.returning import RESTORE_DAYS, left_alone
 from greendata.execute.pins import unpin
-from greendata.execute.records import Action, Outcome, Status, failed, skipped
+from greendata.execute.records import Action, Outcome, Status, skipped
 from greendata.execute.replacing import drop_begun
 from greendata.execute.retiring import held_places
 from greendata.footprint.costs import restore_cost
@@ -215,9 +215,6 @@ def as_unit(
 def _looked_at(
     action: Action, state: RunState, handlers: Mapping[str, Handler], context: Context
 ) -> Action | CannotUndo | Outcome | None:
-    if action.kind in _GROUPED and state.intents.get(action.action_id, {}).get("manifest"):
-        words = "the run ended in the middle of its group; go on with resume, then take it back"
-        return failed("group", f"{action.uri}: {words}.")
     try:
         outcome = settled(action, state, handlers, context)
     except GreendataError as error:

@@ -115,9 +115,10 @@ def audit(request: AuditRequest, *, now: datetime, progress: Progress) -> AuditS
     ]  # fmt: skip
     checks, of_manifests = _checks(request, runs, store)
     findings += of_manifests
+    known = known_of(runs)
     for root in sorted(_roots(request, runs)):
         progress.stage(f"looking into {root}.greendata/")
-        findings += own_findings(root, known_of(runs), store)
+        findings += own_findings(root, known, store)
     kept = _Kept(plain, f"{catalog.place.uri}/{STATE_NAME}")
     chosen = kept.longest_ago(checks, request.sample)
     progress.stage("auditing", len(chosen))

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from greendata.stores.base import Store
 
 
+_WITH_PLACES = ("bring_back", "relocate", "recompress")
+"""Kinds whose parameters name other objects."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndoRequest:
     """Take ``run_id`` back."""
@@ -107,7 +111,7 @@ def prepare_undo(request: UndoRequest, *, now: datetime, progress: Progress) -> 
     open_ones = [entry for entry in found if not _is_finished(entry, state)]
     kinds: dict[str, set[str]] = {}
     for entry in open_ones:
-        for uri, kind in _changed_uris(entry):
+        for uri, kind in _changed_uris(entry, state):
             kinds.setdefault(root_of(uri, folders), set()).add(kind)
     return PreparedUndo(
         request=request,
@@ -167,7 +171,7 @@ def _without_money(action: Action) -> Action:
     return replace(action, fees_usd=None, monthly_saving_usd=None)
 
 
-def _changed_uris(entry: Reversal) -> Iterator[tuple[str, str]]:
+def _changed_uris(entry: Reversal, state: RunState) -> Iterator[tuple[str, str]]:
     """URIs that are changed, with the kind that does it."""
     inverse = entry.inverse
     action = inverse if isinstance(inverse, Action) else entry.action
@@ -175,8 +179,10 @@ def _changed_uris(entry: Reversal) -> Iterator[tuple[str, str]]:
     yield action.uri, kind
     if entry.action.survivor is not None:
         yield entry.action.survivor.uri, kind
-    for uri in _uris_in(action.to):
-        yield uri, kind
+    if action.kind in _WITH_PLACES:  # tags, too, may have such names
+        before = state.intents.get(action.action_id, {})
+        for uri in (*_uris_in(action.to), *_uris_in(before)):
+            yield uri, kind
 
 
 def _uris_in(value: Any) -> Iterator[str]:
