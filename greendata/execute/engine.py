@@ -8,6 +8,7 @@ their outcome.
 
 from __future__ import annotations
 
+import functools
 import queue
 import time
 from collections import Counter
@@ -308,14 +309,16 @@ class Engine:
         now = self._context.now()
         for unit in units:
             open_actions: list[Action] = []
+            closed: list[Outcome] = []
             for action in unit:
                 outcome = self._state.outcomes.get(action.action_id)
                 if outcome is not None and not _is_open(outcome, now):
                     self.ended.statuses[outcome.status] += 1
                     self._progress.advance(action.size_bytes or 0)
                     open_actions = [_identified(entry, outcome) for entry in open_actions]
+                    closed.append(outcome)
                 else:
-                    open_actions.append(action)
+                    open_actions.append(functools.reduce(_identified, closed, action))
             yield from self._jobs_of(unit, open_actions)
 
     def _jobs_of(self, unit: Sequence[Action], open_actions: Sequence[Action]) -> Iterator[_Job]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from greendata.errors import (
     GreendataError,
@@ -14,21 +14,24 @@ from greendata.errors import (
     ObjectNotFoundError,
 )
 from greendata.execute.handlers.base import CannotUndo, Handler, outcome_of
-from greendata.execute.handlers.returning import RESTORE_DAYS, left_alone
+from greendata.execute.handlers.returning import IS_LEFT_ALONE, RESTORE_DAYS, left_alone
 from greendata.execute.pins import unpin
 from greendata.execute.records import Action, Outcome, Status, skipped
 from greendata.execute.replacing import drop_begun
 from greendata.execute.retiring import held_places
+from greendata.execute.runstate import RunState, outcome_from, outcome_record
 from greendata.footprint.costs import restore_cost
 from greendata.footprint.prices import DEFAULT_CLASS, price_list
 from greendata.stores.wrappers.base import Call, StoreWrapper
 
 if TYPE_CHECKING:
     from greendata.execute.handlers.base import Context
-    from greendata.execute.runstate import RunState
 
 _LOOKED_AT_WITHOUT_INTENT = frozenset({"quarantine", "expire", "tier"})
 """Kinds whose handlers need nothing of what was known before."""
+
+_FOUND = "found"
+"""In an intent of an undo: the outcome that looking told."""
 
 _GROUPED = frozenset({"relocate", "recompress"})
 
@@ -194,31 +197,115 @@ def _drop_kept(action: Action, context: Context) -> None:
         store.delete(uri)
 
 
-def as_unit(
-    found: Sequence[Reversal], state: RunState, handlers: Mapping[str, Handler], context: Context
-) -> tuple[Action, ...]:
-    """One unit for the engine. What nothing takes back is in it too, to be journalled as such."""
-    actions: list[Action] = []
-    for entry in found:
+class Remembering(Handler):
+    """A handler of an undo whose intents keep what was found out by looking.
+
+    The next try cannot look any more: the object may be back, and nothing tell what it was.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, inner: Handler, found: Mapping[str, Outcome]) -> None:
+        self._inner, self._found = inner, found
+
+    def prepare(self, action: Action, context: Context) -> Mapping[str, Any]:
+        before = self._inner.prepare(action, context)
+        outcome = self._found.get(action.action_id)
+        if outcome is None:
+            return before
+        return {**before, _FOUND: outcome_record(action.action_id, outcome, context.now())}
+
+    def act(
+        self, action: Action, before: Mapping[str, Any], context: Context, *, is_resumed: bool
+    ) -> Outcome:
+        return self._inner.act(action, before, context, is_resumed=is_resumed)
+
+    def act_together(
+        self,
+        actions: Sequence[Action],
+        before: Sequence[Mapping[str, Any]],
+        context: Context,
+        *,
+        is_resumed: bool,
+    ) -> list[Outcome]:
+        return self._inner.act_together(actions, before, context, is_resumed=is_resumed)
+
+    def settle(
+        self, action: Action, before: Mapping[str, Any], pending: Outcome, context: Context
+    ) -> Outcome:
+        return self._inner.settle(action, before, pending, context)
+
+    def inverse(
+        self, action: Action, before: Mapping[str, Any], outcome: Outcome
+    ) -> Action | CannotUndo:
+        return self._inner.inverse(action, before, outcome)
+
+
+class Units:
+    """What the engine is to do for each unit of the plan; ``handlers`` are for that."""
+
+    def __init__(self, state: RunState, handlers: Mapping[str, Handler]) -> None:
+        self._state, self._plain = state, handlers
+        self._found: dict[str, Outcome] = {}
+        self.handlers: dict[str, Handler] = {
+            kind: Remembering(handler, self._found) for kind, handler in handlers.items()
+        }
+
+    def unit(self, entries: Sequence[Reversal], context: Context) -> tuple[Action, ...]:
+        """One unit. What nothing takes back is in it too, to be journalled as such.
+
+        What is taken back already is in it for what it tells of the object.
+        """
+        actions = [self._action(entry, context) for entry in entries]
+        return tuple(action for action in actions if action is not None)
+
+    def _action(self, entry: Reversal, context: Context) -> Action | None:
         inverse: Action | CannotUndo | Outcome | None = entry.inverse
+        undone = self._state.undone.get(entry.action.action_id)
+        if inverse is None and undone is not None and undone.status is Status.DONE:
+            inverse = undone
         if inverse is None:
-            inverse = _looked_at(entry.action, state, handlers, context)
+            inverse = self._looked_at(entry.action, context)
         if isinstance(inverse, CannotUndo):
             inverse = skipped("irreversible", f"{entry.action.uri}: {inverse.words}.")
-        if isinstance(inverse, Outcome):
-            inverse = left_alone(entry.action, inverse)
-        if inverse is not None:
-            actions.append(inverse)
-    return tuple(actions)
+        return left_alone(entry.action, inverse) if isinstance(inverse, Outcome) else inverse
+
+    def _looked_at(self, action: Action, context: Context) -> Action | CannotUndo | Outcome | None:
+        state = self._state
+        known = state.undo_intents.get(action.action_id, {}).get(_FOUND)
+        try:
+            outcome = (
+                settled(action, state, self._plain, context)
+                if known is None
+                else outcome_from(known)
+            )
+        except GreendataError as error:
+            return outcome_of(error)
+        if outcome is None:
+            return None
+        self._found[action.action_id] = outcome
+        before = state.intents.get(action.action_id, {})
+        return inverse_of(action, before, outcome, self._plain)
 
 
-def _looked_at(
-    action: Action, state: RunState, handlers: Mapping[str, Handler], context: Context
-) -> Action | CannotUndo | Outcome | None:
-    try:
-        outcome = settled(action, state, handlers, context)
-    except GreendataError as error:
-        return outcome_of(error)
-    if outcome is None:
-        return None
-    return inverse_of(action, state.intents.get(action.action_id, {}), outcome, handlers)
+def part_state(state: RunState) -> RunState:
+    """The run as the engine takes it back: what was undone are its outcomes.
+
+    What was left alone is tried again: whatever was in the way may be gone.
+    """
+    return RunState(
+        run_id=state.run_id,
+        header=state.header,
+        intents={
+            action_id: before
+            for action_id, before in state.undo_intents.items()
+            if not before.get(IS_LEFT_ALONE)
+        },
+        outcomes={
+            action_id: outcome
+            for action_id, outcome in state.undone.items()
+            if outcome.status is not Status.SKIPPED
+        },
+        replays=state.replays,
+        damaged=state.damaged,
+    )

@@ -15,7 +15,7 @@ from greendata.execute.handlers import all_handlers
 from greendata.execute.handlers.base import CannotUndo, Way
 from greendata.execute.records import Action, Status
 from greendata.execute.runstate import RunState, read_run
-from greendata.execute.undo import Reversal, as_unit, reversals
+from greendata.execute.undo import Reversal, Units, part_state, reversals
 from greendata.execute.units import units
 from greendata.jobs.kept_plans import kept_actions
 from greendata.jobs.parts import FollowingPart, Pace, folders_of
@@ -230,7 +230,8 @@ class _Undoing:
         self._prepared, self._store = prepared, store
         self._handlers = all_handlers()
         self._state = prepared.state
-        self._part_state = _part_state(prepared.state)
+        self._made = Units(prepared.state, self._handlers)
+        self._part_state = part_state(prepared.state)
         self._part = FollowingPart(
             "undo",
             self._part_state,
@@ -245,7 +246,7 @@ class _Undoing:
         progress.stage(f"undo of {self._state.run_id}", self._prepared.size_bytes)
         return self._part.run(
             self._units(path),
-            self._handlers,
+            self._made.handlers,
             progress=progress,
             on_outcome=tally.add,
             on_leased=self._read_again,
@@ -259,30 +260,15 @@ class _Undoing:
             raise LockedError(
                 f"{state.run_id}: went on while it was looked at.", hint="Undo it again."
             )
-        fresh = _part_state(state)
+        fresh = part_state(state)
         self._part_state.intents.update(fresh.intents)
         self._part_state.outcomes.update(fresh.outcomes)
 
     def _units(self, path: Path) -> Iterator[tuple[Action, ...]]:
         context = self._part.context()
         for unit in reversals(units(path), self._state, self._handlers):
-            open_ones = [entry for entry in unit if not _is_finished(entry, self._state)]
-            actions = as_unit(open_ones, self._state, self._handlers, context)
+            if all(_is_finished(entry, self._state) for entry in unit):
+                continue
+            actions = self._made.unit(unit, context)
             if actions:
                 yield actions
-
-
-def _part_state(state: RunState) -> RunState:
-    """The run as the engine takes it back: what was undone are its outcomes."""
-    return RunState(
-        run_id=state.run_id,
-        header=state.header,
-        intents=dict(state.undo_intents),
-        outcomes={
-            action_id: outcome
-            for action_id, outcome in state.undone.items()
-            if outcome.status is not Status.SKIPPED
-        },
-        replays=state.replays,
-        damaged=state.damaged,
-    )

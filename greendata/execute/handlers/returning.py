@@ -42,6 +42,10 @@ _UNKNOWN_HOURS = 12.0
 """Of a class that ``class_limits.csv`` does not have: as its slowest one."""
 
 
+IS_LEFT_ALONE = "is_left_alone"
+"""In an intent: nothing was meant to be done."""
+
+
 class BringBackHandler(Handler):
     """Gives what is in quarantine its name again, if nothing else has it by now.
 
@@ -145,6 +149,9 @@ class LeftAloneHandler(Handler):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"left_alone"})
+
+    def prepare(self, action: Action, context: Context) -> Mapping[str, Any]:
+        return {IS_LEFT_ALONE: True}
 
     def act(
         self, action: Action, before: Mapping[str, Any], context: Context, *, is_resumed: bool

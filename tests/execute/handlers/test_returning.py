@@ -14,7 +14,7 @@ from greendata.execute.handlers.base import CannotUndo, Context
 from greendata.execute.pins import is_pinned
 from greendata.execute.records import Action, Outcome, Status
 from greendata.execute.runstate import RunState
-from greendata.execute.undo import as_unit, inverse_of, reversals
+from greendata.execute.undo import Units, inverse_of, reversals
 from greendata.stores.base import Store
 from greendata.stores.local import LocalStore, path_to_uri, uri_to_path
 from greendata.stores.memory import MemoryStore
@@ -292,7 +292,7 @@ def state_of(**named: Any) -> RunState:
 
 def unit_of(world: World, state: RunState, *actions: Action) -> tuple[Action, ...]:
     found = [entry for unit in reversals(iter([actions]), state, HANDLERS) for entry in unit]
-    return as_unit(found, state, HANDLERS, world.context())
+    return Units(state, HANDLERS).unit(found, world.context())
 
 
 @pytest.mark.parametrize("moment", ["before", "after", "half"])
