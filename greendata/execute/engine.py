@@ -8,7 +8,6 @@ their outcome.
 
 from __future__ import annotations
 
-import functools
 import queue
 import time
 from collections import Counter
@@ -287,7 +286,7 @@ class Engine:
                 make = failed if is_tried_again else skipped
                 self._note(follower, make("earlier", f"{action.kind}: {outcome.reason}"))
             return []
-        first, *rest = (_identified(entry, outcome) for entry in job.followers)
+        first, *rest = (identified(entry, action, outcome) for entry in job.followers)
         return self._prepared(_Job(actions=(first,), followers=tuple(rest)), pool)
 
     def _note(self, action: Action, outcome: Outcome) -> None:
@@ -309,16 +308,19 @@ class Engine:
         now = self._context.now()
         for unit in units:
             open_actions: list[Action] = []
-            closed: list[Outcome] = []
-            for action in unit:
+            closed: list[tuple[Action, Outcome]] = []
+            for planned in unit:
+                action = planned
                 outcome = self._state.outcomes.get(action.action_id)
                 if outcome is not None and not _is_open(outcome, now):
                     self.ended.statuses[outcome.status] += 1
                     self._progress.advance(action.size_bytes or 0)
-                    open_actions = [_identified(entry, outcome) for entry in open_actions]
-                    closed.append(outcome)
+                    open_actions = [identified(entry, action, outcome) for entry in open_actions]
+                    closed.append((action, outcome))
                 else:
-                    open_actions.append(functools.reduce(_identified, closed, action))
+                    for earlier in closed:
+                        action = identified(action, *earlier)
+                    open_actions.append(action)
             yield from self._jobs_of(unit, open_actions)
 
     def _jobs_of(self, unit: Sequence[Action], open_actions: Sequence[Action]) -> Iterator[_Job]:
@@ -343,10 +345,10 @@ def _is_open(outcome: Outcome, now: datetime) -> bool:
     return outcome.status is Status.FAILED
 
 
-def _identified(action: Action, outcome: Outcome) -> Action:
-    """The action on the object as an earlier action left it."""
+def identified(action: Action, earlier: Action, outcome: Outcome) -> Action:
+    """The action on the object as an earlier action left it, if that was on the same one."""
     found = outcome.after.get("object")
-    if found is None:
+    if found is None or action.uri != earlier.uri:
         return action
     return replace(
         action,

@@ -13,6 +13,7 @@ from greendata.errors import (
     MissingFactError,
     ObjectNotFoundError,
 )
+from greendata.execute.engine import identified
 from greendata.execute.handlers.base import CannotUndo, Handler, outcome_of
 from greendata.execute.handlers.returning import IS_LEFT_ALONE, RESTORE_DAYS, left_alone
 from greendata.execute.pins import unpin
@@ -58,10 +59,23 @@ def reversals(
     Left out is what was never begun, and what was left alone.
     """
     for unit in units:
-        found = [_reversal(action, state, handlers) for action in reversed(unit)]
-        kept = tuple(entry for entry in found if entry is not None)
+        found = [_reversal(action, state, handlers) for action in _carried_out(unit, state)]
+        kept = tuple(entry for entry in reversed(found) if entry is not None)
         if kept:
             yield kept
+
+
+def _carried_out(unit: tuple[Action, ...], state: RunState) -> Iterator[Action]:
+    """The actions of a unit on the object as the one before left it."""
+    ended: list[tuple[Action, Outcome]] = []
+    for planned in unit:
+        action = planned
+        for earlier in ended:
+            action = identified(action, *earlier)
+        yield action
+        outcome = state.outcomes.get(planned.action_id)
+        if outcome is not None and outcome.status is Status.DONE:
+            ended.append((planned, outcome))
 
 
 def _reversal(action: Action, state: RunState, handlers: Mapping[str, Handler]) -> Reversal | None:

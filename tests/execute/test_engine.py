@@ -178,3 +178,16 @@ def test_an_interrupted_run_finishes_what_is_under_way() -> None:
     state = bench.state()
     assert state.outcomes.keys() == state.intents.keys()
     assert 0 < len(state.outcomes) < 500
+
+
+def test_after_an_action_that_was_done_the_next_is_on_what_it_left() -> None:
+    bench, (first,) = Bench(), actions(1)
+    second = replace(first, action_id="2" * 32, group_id="2" * 32)
+    bench.handler.says = {
+        first.action_id: done(object={"etag": "new", "version_id": "v", "size_bytes": 0}),
+        second.action_id: failed("unreachable", "x"),
+    }
+    bench.engine().run([(first, second)])
+    del bench.handler.says[second.action_id]
+    bench.engine().run([(first, second)])
+    assert bench.handler.asked[-1] == (second.action_id, "new", True)
