@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from greendata.catalog.queries import create_rows, create_table, create_view
+from greendata.catalog.recompressed import create_recompressed
 from greendata.catalog.schemas import SCHEMAS
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class InventoryInputs:
     rates_join: str
     monthly_cost: str
     prefixes: pa.Table
+
+
+RATIOS = "recompress_ratios"
+"""No column for policies: ``recompress_ratio`` by the profile that it was measured with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +192,7 @@ _PARTS: dict[str, _Part] = {
         needs=("scanned",),
     ),
     "recompressed": _Part(
-        columns={"recompress_ratio": "w.ratio"},
+        columns={"recompress_ratio": "w.ratio", RATIOS: "w.ratios"},
         join="LEFT JOIN recompressed_objects w ON w.store_id = i.store_id AND w.uri = i.uri"
         " AND w.etag = i.etag",
     ),
@@ -287,7 +292,7 @@ def create_inventory_view(
     if "identical" in chosen:
         _create_identical(connection, catalog)
     if "recompressed" in chosen:
-        _create_recompressed(connection, catalog)
+        create_recompressed(connection, catalog)
     found = {
         name: expression for part in chosen for name, expression in _PARTS[part].columns.items()
     }
@@ -296,6 +301,8 @@ def create_inventory_view(
         for name in INVENTORY_COLUMNS
         if name in columns
     )
+    if RATIOS in columns:
+        selected += f', w.ratios AS "{RATIOS}"'
     if UPLOAD_FORMAT in columns:
         selected += ', i.format AS "format"'
     joins = " ".join(_completed(_PARTS[part].join, inputs) for part in chosen)
@@ -449,25 +456,6 @@ def _create_accesses(
         " FROM (SELECT DISTINCT store_id, uri, day FROM access_days"
         " WHERE ends_with(uri, '/')))) WHERE gaps = 0 GROUP BY store_id, uri"
         f" HAVING max(day) >= {as_of}::DATE - {LOG_GAP_DAYS + 1}",
-    )
-
-
-def _create_recompressed(connection: DuckDBPyConnection, catalog: Catalog) -> None:
-    """``recompressions``: what each profile comes to, as measured last; ``recompressed_objects``:
-    the one that was measured last."""
-    create_rows(connection, "recompressions", catalog.files("recompressions", None))
-    create_view(
-        connection,
-        "recompressions",
-        "SELECT store_id, uri, etag, profile, arg_max(written_bytes / size_bytes,"
-        " (measured_at, NOT is_sampled)) AS ratio, max(measured_at) AS measured_at"
-        " FROM recompressions_rows WHERE size_bytes > 0 GROUP BY ALL",
-    )
-    create_view(
-        connection,
-        "recompressed_objects",
-        "SELECT store_id, uri, etag, arg_max(ratio, (measured_at, profile)) AS ratio"
-        " FROM recompressions GROUP BY ALL",
     )
 
 

@@ -61,7 +61,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="exact: the bytes of JSON Lines can be restored too; other formats are skipped.",
 )
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Predict from a sample; write nothing.")
+@click.option(
+    "--dry-run",
+    "is_dry_run",
+    is_flag=True,
+    help="Predict from a sample and tell the catalog, for plans.",
+)
 @click.option(
     "--in-place",
     is_flag=True,

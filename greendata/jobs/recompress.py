@@ -25,6 +25,7 @@ from greendata.errors import (
 )
 from greendata.jobs.destination import check_apart, part_names, target_names
 from greendata.jobs.identical import keep_digests
+from greendata.jobs.measures import Measure, keep_measures
 from greendata.jobs.recompress_records import (
     COLUMN,
     KEEP,
@@ -51,9 +52,11 @@ from greendata.recompress.sources import Grade
 from greendata.recompress.table_formats import table_above, table_format
 from greendata.recompress.unifying import unify
 from greendata.recompress.workfolder import work_folder
+from greendata.shards.writer import PROFILES
 from greendata.stores.opening import Stores
 
 if TYPE_CHECKING:
+    from greendata.model import StoredObject
     from greendata.progress import Progress
     from greendata.shards.choosing import ChosenShard
 
@@ -94,6 +97,7 @@ class _Recompressing:
     objects: list[ManifestObject] = field(default_factory=list)
     sources: list[RewrittenSource] = field(default_factory=list)
     left: list[LeftAlone] = field(default_factory=list)
+    measures: list[Measure] = field(default_factory=list)
     skipped: list[SkippedSource] = field(default_factory=list)
     ignored: list[IgnoredObject] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -122,7 +126,14 @@ class _Recompressing:
         passed, predicted = self._gate(scope, chosen)
         if not request.is_dry_run and request.destination is not None and passed:
             self._write(scope, passed, request.destination)
+        self._tell_measures()
         return self._summary(predicted)
+
+    def _tell_measures(self) -> None:
+        """Keep what the profile comes to, if it is one as it stands and there is a catalog."""
+        catalog = known_catalog(catalog_place(self.request.catalog, self.request.stores))
+        if catalog is not None and self.rewriter.profile == PROFILES[self.request.profile]:
+            keep_measures(catalog, self.store, self.request.profile, self.measures, self.now)
 
     def _refuse_tables(self, scope: Scope) -> None:
         found = table_format(item.uri for item in scope.objects)
@@ -157,6 +168,7 @@ class _Recompressing:
             if self.rewriter.profile.is_similar:
                 share = max(share, LEAST_ORDER_SAVING)
             smaller = prediction.reduced(share)
+            self._measure(shard.item, smaller.predicted_bytes, is_sampled=True)
             is_worth = smaller.saving >= self.request.min_saving
             by_dataset.setdefault(scope.dataset(shard.item.uri).name, []).append(
                 (smaller, is_worth)
@@ -263,6 +275,7 @@ class _Recompressing:
         written = self._written(shard, f"source-{number}")
         if written is None:
             return
+        self._measure(shard.item, written.size_bytes, is_sampled=False)
         if self._misses_gate(shard.item.size_bytes, written.size_bytes):
             self._leave([written], written.size_bytes)
             return
@@ -270,6 +283,9 @@ class _Recompressing:
         made = self.rewriter.publish(destination, written.files, names)
         self.objects += made
         self.sources.append(_rewritten(written, self.request.grade, made))
+
+    def _measure(self, item: StoredObject, written_bytes: int, *, is_sampled: bool) -> None:
+        self.measures.append(Measure(item=item, written_bytes=written_bytes, is_sampled=is_sampled))
 
     def _written(self, shard: ChosenShard, name: str) -> Written | None:
         try:

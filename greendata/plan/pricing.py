@@ -39,7 +39,7 @@ CARRIED = ("etag", "size_bytes", "storage_class", "tier", "region", "store", "da
 CARRIED_FOR = {
     "tier": ("reads_30d", "read_bytes_30d"),
     "relocate": ("key", "training_region", "read_bytes_30d", "dataset"),
-    "recompress": ("recompress_ratio", "dataset"),
+    "recompress": ("recompress_ratios", "dataset"),
 }
 
 _REFUSAL_TYPE = enumeration(REFUSALS)
@@ -248,7 +248,8 @@ def _relocate() -> _Kind:
 
 
 def _recompress() -> _Kind:
-    size = "CAST(round(d.size_bytes * d.recompress_ratio) AS BIGINT)"
+    ratio = "map_extract_value(d.recompress_ratios, p.profile)"
+    size = f"CAST(round(d.size_bytes * {ratio}) AS BIGINT)"
     owed = early_delete_cost_sql("d.size_bytes", f"(d.days_in_tier + {KEPT_DAYS})")
     fees = (
         f"CASE WHEN {_IS_LOCAL} THEN 0 ELSE {read_cost_sql('d.size_bytes')} + r.put_usd"
@@ -266,8 +267,9 @@ def _recompress() -> _Kind:
             "json_merge_patch(json_object('profile', p.profile), json_object("  # which drops nulls
             "'min_saving', p.min_saving, 'allow_window', p.allow_window))"
         ),
-        problem="CASE WHEN d.recompress_ratio IS NULL THEN 'unmeasured'"
-        " WHEN d.recompress_ratio >= 1 THEN 'no-saving' END",
+        problem=f"CASE WHEN {ratio} IS NULL THEN 'unmeasured'"
+        f" WHEN {ratio} >= 1 THEN 'no-saving' END",
+        detail="concat('profile ', p.profile, '; greendata recompress --dry-run measures it')",
         reversibility="'costly'",
         saved=_carbon(f"(d.size_bytes - {size})"),
         group_text="{manifest}",
@@ -361,7 +363,8 @@ def judged_sql(kind: str, column: str, *, to: str | None = None, manifests: str 
     # elsewhere a saving may hang on what nobody can know, such as reads or the size of an upload
     unknown = "saving IS NULL" if kind in ("quarantine", "expire", "tag", "hold") else "false"
     refusal = (
-        "CASE WHEN problem IN ('no-proof', 'survivor', 'no-survivor', 'unmeasured') THEN problem"
+        "CASE WHEN problem IN ('no-proof', 'several', 'survivor', 'no-survivor', 'unmeasured')"
+        " THEN problem"
         " WHEN lacks_region THEN 'no-region'"
         " WHEN problem IS NOT NULL THEN problem"
         f" WHEN fees IS NULL OR {unknown} OR needs_saving AND saving IS NULL THEN 'no-price'"

@@ -61,7 +61,11 @@ def inventory(rows: Sequence[Mapping[str, Any]]) -> Iterator[duckdb.DuckDBPyConn
         connection.execute("SET TimeZone = 'UTC'")
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=inventory_schema())
         connection.register("given", table)
-        connection.execute("CREATE TABLE inventory AS FROM given")
+        connection.execute(
+            "CREATE TABLE inventory AS SELECT *, CASE WHEN recompress_ratio IS NOT NULL THEN MAP"
+            " {'stream': recompress_ratio, 'archive': recompress_ratio} END AS recompress_ratios"
+            " FROM given"
+        )
         yield connection
 
 
