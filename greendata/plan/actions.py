@@ -67,8 +67,6 @@ ACTIONS = pa.schema(
         ("carbon_kgco2e_high", pa.float64()),
         ("reversibility", pa.string()),
         ("is_hold_checked_at_apply", pa.bool_()),  # nothing tells whether it is held or locked
-        # JSON: where no one survivor holds all rows, each with uri, store_id, version_id and etag
-        ("survivors", pa.string()),
     ]
 )
 """One row an action, sorted by store, URI, version and the order of ``KINDS``."""
@@ -87,7 +85,7 @@ DECISIONS = pa.schema(
 
 REFUSALS = {
     "no-region": "no region is declared, so there is no price",
-    "no-price": "a price is not known",
+    "no-price": "a price is not known (scripts/refresh_prices reads the provider's list)",
     "no-way": "the provider allows no such transition",
     "unmeasured": "no recompression of it was measured",
     "no-saving": "it would cost more each month than it saves",
@@ -96,6 +94,7 @@ REFUSALS = {
     "taken": "another object has the name it would get",
     "replicated": "a copy is there already",
     "no-proof": "nothing proves that all of it is stored elsewhere",
+    "several": "its rows stand in several objects, but no one of them has them all",
     "survivor": "it is the copy that stays",
     "no-survivor": "no copy that may stand for it stays",
     "archived": "it must be restored before it can be moved to quarantine",

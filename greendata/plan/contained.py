@@ -86,33 +86,21 @@ def _settle(connection: DuckDBPyConnection) -> bool:
 
 
 def _choose(connection: DuckDBPyConnection) -> None:
-    """For each row the survivor with most of the object's rows, then the best to stay."""
+    """The best to stay of those that hold all rows; a quarantine names one survivor to pin."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE plan_row_chosen AS"
-        " WITH kept AS (SELECT l.* FROM plan_row_links l"
-        "  JOIN plan_row_objects w ON w.place = l.place AND w.is_open AND w.status = 'leaves'"
-        "  JOIN plan_row_objects c ON c.place = l.other AND c.status = 'stays'),"
-        " shared AS (SELECT place, other, count(*) AS row_count FROM kept GROUP BY ALL),"
-        " chosen AS (SELECT k.place, arg_min(k.other, (-s.row_count, c.rank)) AS other"
-        "  FROM kept k JOIN shared s USING (place, other)"
-        "  JOIN plan_row_objects c ON c.place = k.other"
-        "  GROUP BY k.place, k.digest_high, k.digest_low)"
-        " SELECT place, other, s.row_count, row_number() OVER"
-        " (PARTITION BY place ORDER BY s.row_count DESC, c.rank) AS position"
-        " FROM (SELECT DISTINCT place, other FROM chosen) JOIN shared s USING (place, other)"
-        " JOIN plan_row_objects c ON c.place = other"
+        " SELECT w.place, arg_min(x.other, c.rank) FILTER (x.row_count = w.row_count) AS other"
+        " FROM (SELECT place, other, count(*) AS row_count FROM plan_row_links GROUP BY ALL) x"
+        " JOIN plan_row_objects w ON w.place = x.place AND w.is_open AND w.status = 'leaves'"
+        " JOIN plan_row_objects c ON c.place = x.other AND c.status = 'stays' GROUP BY w.place"
     )
     connection.execute(
         "INSERT INTO plan_survivors BY NAME SELECT w.number, c.uri AS survivor_uri,"
         " c.store_id AS survivor_store_id, c.version_id AS survivor_version_id,"
-        f" c.etag AS survivor_etag, '{BASIS}:' || w.row_count AS survivor_basis, m.survivors"
+        f" c.etag AS survivor_etag, '{BASIS}:' || w.row_count AS survivor_basis,"
+        " CASE WHEN c.uri IS NULL THEN 'several' END AS problem"
         " FROM plan_row_chosen f JOIN plan_row_objects w ON w.place = f.place"
-        " JOIN plan_row_objects c ON c.place = f.other"
-        " LEFT JOIN (SELECT f.place, to_json(list({'uri': c.uri, 'store_id': c.store_id,"
-        "  'version_id': c.version_id, 'etag': c.etag} ORDER BY f.position))::VARCHAR AS survivors"
-        "  FROM plan_row_chosen f JOIN plan_row_objects c ON c.place = f.other"
-        "  GROUP BY f.place HAVING count(*) > 1) m ON m.place = f.place"
-        " WHERE f.position = 1"
+        " LEFT JOIN plan_row_objects c ON c.place = f.other"
     )
     connection.execute(
         "INSERT INTO plan_survivors BY NAME SELECT o.number, 'survivor' AS problem"

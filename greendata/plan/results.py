@@ -168,7 +168,7 @@ def _actions_sql(basis: str, store: str) -> str:
         " p.kwh_central AS energy_kwh_central, p.kwh_high AS energy_kwh_high,"
         " p.kg_low AS carbon_kgco2e_low, p.kg_central AS carbon_kgco2e_central,"
         " p.kg_high AS carbon_kgco2e_high, p.reversibility,"
-        " p.is_hold_unknown AS is_hold_checked_at_apply, s.survivors"
+        " p.is_hold_unknown AS is_hold_checked_at_apply"
         " FROM plan_priced p JOIN plan_names n ON n.number = p.policy"
         " LEFT JOIN plan_survivors s ON p.kind = 'quarantine' AND s.number = p.number"
         " WHERE p.refusal IS NULL)"

@@ -73,7 +73,7 @@ def create_survivors(
         " CASE WHEN w.position IS NOT NULL THEN NULL"
         " WHEN k.position = w.own THEN 'survivor'"
         f" WHEN k.position IS NULL OR NOT {_allowed('w.residency', 'c.region', areas)}"
-        " THEN 'no-survivor' END AS problem, NULL::VARCHAR AS detail, NULL::VARCHAR AS survivors"
+        " THEN 'no-survivor' END AS problem, NULL::VARCHAR AS detail"
         " FROM plan_chosen w LEFT JOIN plan_kept k USING (size_bytes, sha256)"
         " LEFT JOIN plan_copies c ON c.position = coalesce(w.position, k.position)"
     )
@@ -90,7 +90,7 @@ def create_survivors(
 def create_no_survivors(connection: DuckDBPyConnection) -> None:
     """The empty table of a plan that quarantines nothing by content."""
     columns = ("survivor_uri", "survivor_store_id", "survivor_version_id", "survivor_etag",
-               "survivor_basis", "problem", "detail", "survivors")  # fmt: skip
+               "survivor_basis", "problem", "detail")  # fmt: skip
     listed = ", ".join(f"NULL::VARCHAR AS {name}" for name in columns)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE plan_survivors AS"

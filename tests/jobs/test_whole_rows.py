@@ -78,8 +78,8 @@ class World:
         assert found.contained is not None
         return found.contained
 
-    def planned(self) -> tuple[dict[str, list[str]], dict[str, str]]:
-        """Names of what is to be quarantined with its survivors; the others with the reason."""
+    def planned(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Names of what is to be quarantined with its survivor; the others with the reason."""
         (self.folder / "policy.yaml").write_text(POLICY)
         plan = self.folder / "plan"
         make_plan(
@@ -97,9 +97,7 @@ class World:
         actions = {}
         for row in pq.read_table(plan / "actions.parquet").to_pylist():
             assert row["survivor_basis"].startswith("rows:blake2b-128:")
-            several = json.loads(row["survivors"] or "[]") or [{"uri": row["survivor_uri"]}]
-            assert several[0]["uri"] == row["survivor_uri"]
-            actions[Path(row["uri"]).name] = sorted(Path(s["uri"]).name for s in several)
+            actions[Path(row["uri"]).name] = Path(row["survivor_uri"]).name
         stays = pq.read_table(plan / "decisions.parquet").to_pylist()
         return actions, {Path(row["uri"]).name: row["reason"] for row in stays}
 
@@ -114,7 +112,7 @@ def test_lines_leave_for_their_parquet_copy(world: World) -> None:
     world.parquet("right/a.parquet", rows(0, 9))
     found = world.verified()
     assert (found.objects, found.rows, found.contained) == (2, 18, 2)
-    assert world.planned() == ({"a.jsonl": ["a.parquet"]}, {})
+    assert world.planned() == ({"a.jsonl": "a.parquet"}, {})
 
 
 def test_subset_leaves_for_its_parent_and_the_parent_stays(world: World) -> None:
@@ -124,16 +122,16 @@ def test_subset_leaves_for_its_parent_and_the_parent_stays(world: World) -> None
     found = world.verified()
     assert (found.objects, found.contained) == (2, 1)
     actions, stays = world.planned()
-    assert actions == {"some.parquet": ["all.parquet"]}
+    assert actions == {"some.parquet": "all.parquet"}
     assert stays == {"all.parquet": "survivor"}
 
 
-def test_rows_in_several_objects_need_all_of_them(world: World) -> None:
+def test_object_stays_when_only_several_others_have_all_its_rows(world: World) -> None:
     world.parquet("left/both.parquet", rows(0, 9))
     world.parquet("right/first.parquet", rows(0, 5))
     world.parquet("right/second.parquet", rows(5, 12))
     world.verified()
-    assert world.planned() == ({"both.parquet": ["first.parquet", "second.parquet"]}, {})
+    assert world.planned() == ({}, {"both.parquet": "several"})
 
 
 @pytest.mark.parametrize("changed", [{"score": 0.5}, {"id": 8.0}])
@@ -180,4 +178,4 @@ def test_object_that_cannot_be_read_is_skipped_and_the_rest_is_proved(world: Wor
     os.utime(path, ns=(kept.st_atime_ns, kept.st_mtime_ns))
     found = world.verified(scans=False)
     assert [Path(entry.uri).name for entry in found.skipped] == ["b.parquet"]
-    assert world.planned()[0] == {"a.jsonl": ["a.parquet"]}
+    assert world.planned()[0] == {"a.jsonl": "a.parquet"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -74,15 +74,18 @@ def planned(
     *,
     contents: Mapping[str, str] | None = None,
     texts: Sequence[Mapping[str, Any]] = (),
+    whole_rows: Mapping[str, Iterable[int]] | None = None,
     places: tuple[Place, ...] = (),
     datasets: Mapping[str, DatasetRules] | None = None,
     threads: int = 1,
     **values: Any,
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Planned]]:
-    """``contents``: SHA-256 by URI of what was read; ``texts``: rows of ``plan_texts``."""
+    """``contents``: SHA-256 by URI of what was read; ``whole_rows``: digests by URI of what was;
+    ``texts``: rows of ``plan_texts``."""
     with inventory(rows) as connection:
         connection.execute(f"SET threads = {threads}")
         add_proofs(connection, rows, contents or {}, texts)
+        add_rows(connection, rows, whole_rows or {})
         inputs = PlanInputs(
             policies=policies,
             around=Surroundings(as_of=NOW, datasets=datasets or {}),
@@ -124,7 +127,21 @@ def add_proofs(
     )
     connection.register("given_texts", pa.Table.from_pylist(list(texts), schema=schema))
     connection.execute("CREATE TABLE plan_texts AS FROM given_texts")
+
+
+def add_rows(
+    connection: duckdb.DuckDBPyConnection,
+    rows: Sequence[Mapping[str, Any]],
+    known: Mapping[str, Iterable[int]],
+) -> None:
     create_no_rows(connection)
+    found = [
+        (row["store_id"], row["uri"], row["etag"], 0, digest)
+        for row in rows
+        for digest in sorted(set(known.get(row["uri"], ())))
+    ]
+    if found:
+        connection.executemany("INSERT INTO plan_rows VALUES ($1, $2, $3, $4, $5)", found)
 
 
 def plan(policies: Sequence[Mapping[str, Any]], *rows: Mapping[str, Any], **values: Any) -> Planned:

@@ -184,6 +184,33 @@ def test_no_plan_removes_the_last_verified_copy(made: Any, policies: Any) -> Non
 
 
 @quickly
+@given(
+    st.dictionaries(
+        st.sampled_from("abcdef"), st.frozensets(st.integers(0, 4), min_size=1), min_size=2
+    ),
+    st.frozensets(st.sampled_from("abcdef")),
+)
+def test_every_row_of_what_leaves_stays_in_its_survivor(
+    known: Mapping[str, frozenset[int]], wanted: frozenset[str]
+) -> None:
+    rows = [stored(f"{'in' if key in wanted else 'out'}/{key}") for key in sorted(known)]
+    digests = {row["uri"]: known[row["uri"][-1]] for row in rows}
+    sweep = policy("sweep", {"quarantine": {}}, scope={"prefixes": ["s3://b/in"]})
+    with planned(policy_set(sweep), rows, whole_rows=digests) as (_, found):
+        pass
+    leaving = {action["uri"] for action in found.actions}
+    staying = set().union(*(digests[uri] for uri in digests if uri not in leaving))
+    for action in found.actions:
+        assert action["survivor_uri"] not in leaving
+        assert digests[action["uri"]] <= digests[action["survivor_uri"]]
+    # no more stays than must: of those that one other object holds whole, one is left
+    for uri in digests.keys() - leaving:
+        others = [digests[other] for other in digests if other not in (uri, *leaving)]
+        assert "/out/" in uri or not any(digests[uri] <= other for other in others)
+    assert staying == set().union(*digests.values())
+
+
+@quickly
 @given(inventories(), chosen)
 def test_planning_on_the_state_after_a_plan_is_empty(made: Any, policies: Any) -> None:
     rows, contents = made
