@@ -103,7 +103,7 @@ def explain(settings: Settings, /, uri: str, files: tuple[str, ...]) -> None:
 
     from greendata.cli.output import print_answer
     from greendata.cli.show_policy import show_explanation
-    from greendata.jobs.policies import explain_object
+    from greendata.jobs.explain import explain_object
 
     config = settings.config
     found = explain_object(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from greendata.cli.output import print_line, visible, visible_uri
+from greendata.plan.render import number_text
 from greendata.units import format_count
 
 if TYPE_CHECKING:
-    from greendata.jobs.policies import PolicyCheck, PolicyExplanation, PolicyTest
+    from greendata.jobs.explain import ExplainedPrice, PolicyExplanation
+    from greendata.jobs.policies import PolicyCheck, PolicyTest
     from greendata.jobs.policy_rules import ImportedPolicies
     from greendata.policy.explain import Explanation, PolicyVerdict
     from greendata.policy.native.export import Exported
@@ -50,16 +52,19 @@ def show_test(found: PolicyTest) -> None:
 def show_explanation(found: PolicyExplanation) -> None:
     """Each version of the object with the steps of every policy."""
     for entry in found.objects:
-        _show_object(entry)
+        _show_object(entry, [p for p in found.prices if p.version_id == entry.version_id])
     print_line(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC or later.")
 
 
-def _show_object(entry: Explanation) -> None:
+def _show_object(entry: Explanation, prices: Sequence[ExplainedPrice]) -> None:
     version = f" version {entry.version_id}" if entry.version_id else ""
     print_line(f"{visible_uri(entry.uri)}{version} ({entry.state})")
     if entry.decisions:
         for name, action in entry.decisions.items():
             print_line(f"  decided by {name}: {_action(action)}")
+            for price in prices:
+                if price.policy == name:
+                    print_line(f"    {_price(price)}")
     elif entry.stays:
         stays = entry.stays
         print_line(f"  stays: {stays.reason} ({stays.policy}: {stays.because})")
@@ -69,6 +74,20 @@ def _show_object(entry: Explanation) -> None:
     for verdict in entry.policies:
         _show_verdict(verdict)
         print_line()
+
+
+def _price(found: ExplainedPrice) -> str:
+    if found.refusal is not None:
+        return f"a plan refuses it: {found.refusal}: {found.because}"
+    saving = found.monthly_saving_usd
+    saved = (
+        "what nobody knows beforehand"
+        if saving is None
+        else f"{number_text(float(saving))} USD a month"
+    )
+    days = found.payback_days
+    back = "" if days is None else f"; pays back after {days} d" if days else "; at once"
+    return f"costs {number_text(float(found.fees_usd or 0))} USD once, saves {saved}{back}"
 
 
 def _show_verdict(verdict: PolicyVerdict) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,8 @@ from greendata.catalog.queries import create_rows, create_view
 from greendata.config import DatasetSettings, LimitSettings, StoreSettings
 from greendata.errors import PlanError, StoreUnreachableError, UsageError
 from greendata.footprint.columns import rates_table, transfers_table, transitions_table
-from greendata.footprint.tables import model_version, values_of
+from greendata.footprint.tables import first_day, model_version, values_of
+from greendata.jobs.plan_folder import plan_folder
 from greendata.jobs.policies import policy_files, read_bounded, surroundings
 from greendata.jobs.view import open_inventory
 from greendata.plan.build import PlanInputs, PriceTables, build_plan, compile_for_plan
@@ -58,7 +57,8 @@ def make_plan(request: PlanRequest) -> PlanDocument:
         UsageError: the directory holds something.
         PolicyError: a policy file is wrong, or policies contradict each other.
         ObjectNotFoundError: nothing was listed into the catalog yet.
-        PlanError: the inventory is older than ``inventory.max_age``.
+        PlanError: the inventory is older than ``inventory.max_age``, or older than any price list
+            is what ``as_of`` says.
     """
     _refuse_directory(request.directory)
     files, _ = policy_files(request.paths)
@@ -84,6 +84,7 @@ def make_plan(request: PlanRequest) -> PlanDocument:
         threads=request.threads,
     ) as opened:
         _refuse_stale(opened, request)
+        _refuse_unpriced(opened, request.as_of.date())
         if "quarantine" in kinds:
             _create_proofs(opened)
         inputs = PlanInputs(
@@ -92,7 +93,7 @@ def make_plan(request: PlanRequest) -> PlanDocument:
             prices=price_tables(request.as_of),
             snapshot=tuple(entry.scan_id for entry in opened.refreshes),
             model_version=model_version(),
-            places=_places(request.stores),
+            places=declared_places(request.stores),
             manifests=tuple(entry.name for entry in request.datasets if entry.manifest),
             limits=request.limits,
         )
@@ -120,7 +121,7 @@ def price_tables(as_of: datetime) -> PriceTables:
     )
 
 
-def _places(stores: Sequence[StoreSettings]) -> tuple[Place, ...]:
+def declared_places(stores: Sequence[StoreSettings]) -> tuple[Place, ...]:
     """Buckets of greendata.yaml whose region is declared."""
     found = []
     for entry in stores:
@@ -153,6 +154,23 @@ def _refuse_stale(opened: OpenInventory, request: PlanRequest) -> None:
             f" {(request.max_age_seconds or 0) / 3600:g} hours",
             hint=f"Run: greendata inventory {' '.join(places)}",
         )
+
+
+def _refuse_unpriced(opened: OpenInventory, day: date) -> None:
+    """Before the first price list of a provider all that is stored there would be refused."""
+    for provider in ("s3", "az"):
+        first = first_day("prices", provider=provider, item="storage")
+        if first is None or first <= day:
+            continue
+        found = opened.connection.execute(
+            f"SELECT 1 FROM object_rows WHERE starts_with(uri, '{provider}://') LIMIT 1"
+        ).fetchall()
+        if found:
+            raise PlanError(
+                f"--as-of {day}: no prices of {provider}:// are known for that day; the earliest"
+                f" are of {first}",
+                hint=f"Plan with --as-of {first} or later.",
+            )
 
 
 def _create_proofs(opened: OpenInventory) -> None:
@@ -193,29 +211,23 @@ def _write(
     from greendata.plan.document import ACTIONS_NAME, DECISIONS_NAME, PLAN_NAME, sealed, written
 
     document = _document(opened, inputs, texts)
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    except OSError as error:
-        raise UsageError(f"{directory}: cannot be made: {error.strerror}") from error
-    try:
-        decisions = _write_table(opened.connection, "plan_decisions", folder / DECISIONS_NAME)
-        opened.connection.execute("DROP TABLE plan_decided")  # the largest; memory for the sort
-        tables = (_write_table(opened.connection, "plan_actions", folder / ACTIONS_NAME), decisions)
-        document = sealed(document.model_copy(update={"files": tables}))
-        (folder / PLAN_NAME).write_bytes(written(document))
-        for name in (ACTIONS_NAME, DECISIONS_NAME, PLAN_NAME):
-            _settle(folder / name)
-        folder.chmod(0o755)
-        _refuse_directory(directory)
-        folder.rename(directory)  # an empty directory is replaced; nothing else can be
-    except OSError as error:
-        raise StoreUnreachableError(
-            f"{directory}: writing the plan failed: {error.strerror}",
-            hint="Free disk space or choose another directory, and plan again.",
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with plan_folder(directory) as folder:
+        try:
+            decisions = _write_table(opened.connection, "plan_decisions", folder / DECISIONS_NAME)
+            opened.connection.execute("DROP TABLE plan_decided")  # the largest; room for the sort
+            actions = _write_table(opened.connection, "plan_actions", folder / ACTIONS_NAME)
+            document = sealed(document.model_copy(update={"files": (actions, decisions)}))
+            (folder / PLAN_NAME).write_bytes(written(document))
+            for name in (ACTIONS_NAME, DECISIONS_NAME, PLAN_NAME):
+                _settle(folder / name)
+            folder.chmod(0o755)
+            _refuse_directory(directory)
+            folder.rename(directory)  # an empty directory is replaced; nothing else can be
+        except OSError as error:
+            raise StoreUnreachableError(
+                f"{directory}: writing the plan failed: {error.strerror}",
+                hint="Free disk space or choose another directory, and plan again.",
+            ) from error
     return document
 
 

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 from greendata.config import CONFIG_NAME, DatasetSettings, StoreSettings
 from greendata.errors import ObjectNotFoundError, PolicyError, UsageError
 from greendata.jobs.results import MEMORY_BYTES
-from greendata.jobs.view import open_inventory
 from greendata.model import SCHEMA_VERSION
 from greendata.policy.cases import SUFFIX, read_cases, run_cases
 from greendata.policy.document import PolicySet, read_policies
-from greendata.policy.evaluate import compile_policies
 from greendata.policy.review import review
 from greendata.policy.text import LARGEST_FILE_BYTES
 from greendata.policy.verdicts import UNION_COUNTRIES, DatasetRules, Surroundings
@@ -23,7 +21,6 @@ from greendata.sql import temporary_duckdb
 from greendata.stores.opening import normalise_uri
 
 if TYPE_CHECKING:
-    from greendata.policy.explain import Explanation
     from greendata.policy.review import Finding
 
 ENDINGS = (".yaml", ".yml")
@@ -66,19 +63,6 @@ class PolicyTest:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON document of ``policy test --json``."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyExplanation:
-    """Of the object asked for, each of its versions that the inventory has."""
-
-    objects: tuple[Explanation, ...]
-    as_of: datetime
-    schema_version: int = SCHEMA_VERSION
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON document of ``policy explain --json``."""
         return asdict(self)
 
 
@@ -196,42 +180,6 @@ def run_policy_cases(paths: Sequence[str]) -> PolicyTest:
         untested=tuple(untested),
         without_cases=tuple(bare),
     )
-
-
-def explain_object(
-    uri: str,
-    paths: Sequence[str],
-    *,
-    catalog: str,
-    stores: Sequence[StoreSettings],
-    datasets: Sequence[DatasetSettings],
-    as_of: datetime,
-) -> PolicyExplanation:
-    """Every policy's verdict on an object of the catalog's inventory.
-
-    Raises:
-        ObjectNotFoundError: the inventory does not have it.
-        PolicyError: a file is wrong.
-    """
-    from greendata.policy.explain import explain
-
-    around = surroundings(as_of, stores=stores, datasets=datasets)
-    compiled = compile_policies(load_policies(paths), around, source="explained")
-    wanted = normalise_uri(uri, stores)
-    with open_inventory(
-        catalog, stores=stores, datasets=datasets, as_of=as_of, columns=compiled.columns
-    ) as opened:
-        opened.connection.execute(
-            "CREATE TEMP TABLE explained AS SELECT * FROM inventory WHERE uri = $1", [wanted]
-        )
-        found = explain(opened.connection, compiled)
-        listed_at = opened.oldest_as_of
-    if not found:
-        raise ObjectNotFoundError(
-            f"{wanted}: not in the inventory",
-            hint="greendata objects lists what is; greendata inventory URI takes it in.",
-        )
-    return PolicyExplanation(objects=found, as_of=listed_at)
 
 
 def surroundings(

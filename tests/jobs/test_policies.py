@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ import pytest
 from greendata.cli.boundary import run
 from greendata.config import DatasetSettings
 from greendata.errors import ObjectNotFoundError, PolicyError, UsageError
+from greendata.jobs.explain import explain_object
 from greendata.jobs.policies import (
     check_policies,
-    explain_object,
     load_policies,
     policy_files,
     run_policy_cases,
@@ -169,6 +170,24 @@ policies:
     assert verdicts["gold"][0] == "protects"
     assert verdicts["cool"] == ("out-of-scope", "below s3://b/a/")
     assert verdicts["late"][0] == "held"
+
+
+def test_an_explanation_tells_what_a_plan_would_make_of_the_price(tmp_path: Path) -> None:
+    rows = [row("b/large", size_bytes=2**30), row("b/small", size_bytes=2**17)]
+    take(tmp_path / "c", rows, "s3://b/")
+    guard = "guard: {max_payback_days: 30, min_saving_usd: 99}"
+    policies = write(tmp_path, "p.yaml", COOL.replace("{tier: cool}", f"{{tier: cool}}, {guard}"))
+    data = DatasetSettings(name="d", prefixes=("s3://b/",), region="us-east-1")
+    large, small = (
+        explain_object(
+            uri, [policies], catalog=str(tmp_path / "c"), stores=(), datasets=(data,), as_of=NOW
+        ).prices[0]
+        for uri in ("s3://b/large", "s3://b/small")
+    )
+    assert large.refusal is None
+    assert large.monthly_saving_usd == Decimal("0.0105")
+    assert large.payback_days == 1
+    assert small.refusal == "payback"
 
 
 def test_an_object_that_is_not_in_the_inventory_is_told(tmp_path: Path) -> None:
