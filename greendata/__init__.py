@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
     from typing import Any
 
+    from greendata.config import Config
     from greendata.model import ScanSummary
+    from greendata.plan.document import PlanDocument
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "duplicates", "make_report", "overlap", "scan"]
+__all__ = [
+    "__version__",
+    "duplicates",
+    "make_plan",
+    "make_report",
+    "measure_footprint",
+    "overlap",
+    "scan",
+]
 
 
 def scan(
@@ -92,3 +104,78 @@ def make_report(
     if target is not None:
         job.write_report(found, target)
     return found.as_dict()
+
+
+def make_plan(
+    *policies: str | Path,
+    directory: str | Path,
+    catalog: str = ".greendata",
+    config: str | Path | None = None,
+    as_of: datetime | None = None,
+) -> PlanDocument:
+    """Decide what policies (files or folders) would do, and write the plan into ``directory``.
+
+    ``config`` is a ``greendata.yaml`` with datasets, stores and limits; none is looked for.
+    ``as_of`` is aware; ages and prices are of that moment, now if it is not given. (``plan`` is the
+    name of the package that this calls.)
+
+    Raises:
+        UsageError: the directory holds something.
+        PolicyError: a policy file is wrong, or policies contradict each other.
+        ObjectNotFoundError: nothing was listed into the catalog yet.
+        PlanError: the inventory is too old, or there are no prices for ``as_of``.
+    """
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from greendata.jobs import plan as job
+
+    known = _config(config)
+    return job.make_plan(
+        job.PlanRequest(
+            paths=tuple(map(str, policies)),
+            directory=Path(directory),
+            catalog=catalog,
+            as_of=as_of or datetime.now(UTC),
+            stores=known.stores,
+            datasets=known.datasets,
+            limits=known.limits,
+            max_age_seconds=known.inventory_max_age_seconds,
+        )
+    )
+
+
+def measure_footprint(
+    catalog: str = ".greendata",
+    *,
+    config: str | Path | None = None,
+    as_of: datetime | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """What is stored, in USD, kWh and kgCO2e a month, as ``greendata footprint --json`` prints it.
+
+    ``config`` and ``as_of`` are those of ``make_plan``; ``options`` are ``by`` (``dataset``,
+    ``region`` or ``tier``) and ``with_sci``.
+    """
+    from datetime import UTC, datetime
+
+    from greendata.jobs import footprint as job
+
+    known = _config(config)
+    request = job.FootprintRequest(
+        catalog=catalog,
+        as_of=as_of or datetime.now(UTC),
+        stores=known.stores,
+        datasets=known.datasets,
+        max_age_seconds=known.inventory_max_age_seconds,
+        **options,
+    )
+    return job.measure_footprint(request).as_dict()
+
+
+def _config(path: str | Path | None) -> Config:
+    from pathlib import Path
+
+    from greendata.config import Config, read_config
+
+    return Config() if path is None else read_config(Path(path))

@@ -194,7 +194,7 @@ _PARTS: dict[str, _Part] = {
     "recompressed": _Part(
         columns={"recompress_ratio": "w.ratio", RATIOS: "w.ratios"},
         join="LEFT JOIN recompressed_objects w ON w.store_id = i.store_id AND w.uri = i.uri"
-        " AND w.etag = i.etag",
+        f" AND w.etag = i.etag AND {_IS_CURRENT}",
     ),
     "identical": _Part(
         columns={

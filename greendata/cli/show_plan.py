@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greendata.cli.output import print_line, print_table, visible
-from greendata.plan.render import action_text, bounds_text, headline, number_text, payback_text
+from greendata.plan.render import (
+    action_text,
+    age_warning,
+    bounds_text,
+    headline,
+    number_text,
+    payback_text,
+)
 from greendata.units import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -36,6 +43,9 @@ def show_plan(found: PlanDocument, directory: Path) -> None:
     for entry in found.policies:
         if entry.withheld:
             print_line(f"Withheld: {entry.policy}: guard {entry.withheld}.")
+    old = age_warning(found)
+    if old is not None:
+        print_line(old)
     for limit in found.limits.exceeded:
         print_line(f"Beyond the limit {limit.limit}: {limit.words}; applying is refused.")
     refused = [entry for entry in found.stays if entry.is_refused]

@@ -85,6 +85,16 @@ def rows_of(name: str, as_of: date | None = None) -> dict[tuple[str, ...], dict[
     return found
 
 
+def first_day(name: str, **about: str) -> date | None:
+    """From when on any row is valid that says so in these columns; None if there is none."""
+    days = [
+        date.fromisoformat(row["valid_from"])
+        for row in _rows(name)
+        if all(row[column] == value for column, value in about.items())
+    ]
+    return min(days, default=None)
+
+
 def values_of(name: str, as_of: date | None = None) -> dict[tuple[str, ...], Value]:
     """The same as numbers in the units of the program.
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TIB = 2**40
 LONGEST_NAME = 160
 MOST_REASONS = 20
+OLD_DAYS = 2
+"""Reports come daily; one older than this tells of another state (``inventory.max_age``)."""
 
 _INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u115f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
@@ -72,6 +74,10 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
             " undone until their purge, and not after it."
         )
         yield ""
+    old = age_warning(plan)
+    if old is not None:
+        yield f"> **{old}** Apply looks at every object again and skips what changed."
+        yield ""
     for entry in plan.limits.exceeded:
         yield (
             f"> **Beyond the limit `{entry.limit}`**: {escaped(entry.words)}. Applying is refused"
@@ -85,11 +91,23 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
     yield from _footer(plan)
 
 
+def age_warning(plan: PlanDocument) -> str | None:
+    """What a reviewer must know of an inventory that was taken long before the plan."""
+    days = (plan.as_of - plan.inventory_as_of).days
+    if days < OLD_DAYS:
+        return None
+    return (
+        f"The inventory is {days:,} days old: what was written, read or removed since"
+        f" {plan.inventory_as_of:%Y-%m-%d} is not in it."
+    )
+
+
 def headline(plan: PlanDocument) -> str:
     """One sentence on the whole plan."""
     found = plan.totals
     if not found.actions:
-        return f"Nothing to do: {plan.scope_objects:,} objects in scope, all stay as they are."
+        count = "1 object" if plan.scope_objects == 1 else f"{plan.scope_objects:,} objects"
+        return f"Nothing to do: {count} in scope, all stay as they are."
     saving = _money(found.monthly_saving_usd)
     direction = f"saves {saving} USD" if found.monthly_saving_usd >= 0 else f"costs {saving} USD"
     unknown = found.unknown_savings
@@ -119,6 +137,11 @@ def _policy_table(policies: Sequence[PolicyTotals], totals: Totals) -> Iterator[
         yield _row(code(entry.policy), code(action_text(entry.action)), *_cells(entry.totals))
     yield _row("**total**", "", *(f"**{cell}**" if cell else "" for cell in _cells(totals)))
     yield ""
+    for entry in acting:
+        if entry.description:
+            yield f"- {code(entry.policy)}: {escaped(entry.description)}"
+    if any(entry.description for entry in acting):
+        yield ""
     idle = [entry for entry in policies if not entry.totals.actions]
     if idle:
         yield f"Nothing to do for: {', '.join(code(entry.policy) for entry in idle)}."

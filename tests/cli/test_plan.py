@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+import greendata
 from greendata.cli.boundary import run
+from greendata.jobs.plan_folder import plan_folder
 from greendata.plan.actions import ACTIONS, DECISIONS
 from tests.jobs.made_inventory import NOW, row, take
 
@@ -156,3 +158,33 @@ def test_show_against_tells_the_difference(folder: Path, capsys: Capture) -> Non
     assert plan(to="later") == 0
     assert run(["show", "later", "--against", "base"]) == 12
     assert "different inventories" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_day_before_all_prices_is_refused_with_the_first_that_has_them(capsys: Capture) -> None:
+    assert run(["plan", "p.yaml", "-o", "plan", "--as-of", "2025-12-31"]) == 12
+    assert "2026-01-01" in capsys.readouterr().err
+
+
+def test_what_a_killed_plan_left_is_swept_and_one_at_work_is_not(folder: Path) -> None:
+    with plan_folder(folder / "plan") as at_work:
+        (at_work / "plan.json").touch()
+        dead = folder / f"{at_work.name}x"
+        dead.mkdir()
+        (dead / "actions.parquet").touch()
+        foreign = folder / ".plan-plan-mine"
+        foreign.mkdir()
+        (foreign / "notes.txt").touch()
+        assert plan() == 0
+        assert at_work.exists()
+        assert not dead.exists()
+        assert foreign.exists()
+    assert not at_work.exists()
+
+
+def test_the_library_plans_and_measures_as_the_commands_do(folder: Path) -> None:
+    document = greendata.make_plan("p.yaml", directory="there", config="greendata.yaml", as_of=NOW)
+    assert plan() == 0
+    assert document.plan_id == json.loads((folder / "plan" / "plan.json").read_text())["plan_id"]
+    found = greendata.measure_footprint(config="greendata.yaml", as_of=NOW, by="tier")
+    assert {entry["name"] for entry in found["groups"]} == {"hot", "cool"}
