@@ -10,7 +10,7 @@ import pytest
 from greendata.errors import PolicyError
 from greendata.footprint.costs import early_delete_cost, monthly_cost, transition_cost
 from greendata.footprint.prices import price_list
-from greendata.plan.actions import ACTIONS, DECISIONS
+from greendata.plan.actions import ACTIONS, DECISIONS, REFUSALS
 from greendata.plan.places import Place
 from tests.plan.made_plans import GIB, plan, planned, stored
 from tests.policy.made_policies import NOW, policy, policy_set
@@ -97,7 +97,7 @@ def test_a_price_that_is_missing_refuses_by_name_and_the_plan_goes_on(
 
 def test_the_refusal_says_which_price() -> None:
     (decision,) = plan([ARCHIVE], stored("a", region="mars-1")).decisions
-    assert decision["because"] == "a price is not known: s3 STANDARD to GLACIER in mars-1"
+    assert decision["because"] == f"{REFUSALS['no-price']}: s3 STANDARD to GLACIER in mars-1"
 
 
 def test_an_expired_version_saves_its_storage_from_the_purge_on() -> None:
