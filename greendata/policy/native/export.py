@@ -111,7 +111,9 @@ def _scope_places(
 
 
 def _refuse_what_rules_lack(policy: LoadedPolicy) -> list[str]:
-    guard = policy.model.guard.model_dump(exclude_none=True, exclude={"readers"})
+    guard = policy.model.guard.model_dump(
+        exclude_none=True, exclude_defaults=True, exclude={"readers"}
+    )
     if guard:
         raise NotExpressibleError(f"guard {', '.join(sorted(guard))}: rules act without asking")
     said = []
