@@ -19,7 +19,7 @@ from greendata.errors import (
 )
 from greendata.execute.copying import copy_object, require_same_bytes
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, planned_details
-from greendata.execute.handlers.tier import TierHandler
+from greendata.execute.handlers.tier import TierHandler, moved_by_others
 from greendata.execute.pins import unpin
 from greendata.execute.quarantine import Quarantined
 from greendata.execute.records import Action, Outcome, Status, Survivor, done, skipped
@@ -104,6 +104,9 @@ class UntierHandler(Handler):
         details = context.store.details(action.uri)
         if details.item.etag == action.etag and details.item.storage_class == target:
             return done(object=_identity(details.item))
+        moved = moved_by_others(action, details.item)
+        if moved is not None:
+            return moved
         if details.item.etag == action.etag and details.is_archived:
             waiting = self._wait(action, target, details, context)
             if waiting is not None:

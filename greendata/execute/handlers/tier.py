@@ -36,6 +36,9 @@ class TierHandler(Handler):
         item = details.item
         if item.storage_class == target:
             return skipped("changed", f"{action.uri}: is in {target} already.")
+        moved = moved_by_others(action, item)
+        if moved is not None:
+            return moved
         context.store.set_tier(action.uri, target, etag=action.etag, version_id=None)
         return _verified(action, details, target, context)
 
@@ -55,6 +58,15 @@ class TierHandler(Handler):
             survivor=None,
             reason="undo",
         )
+
+
+def moved_by_others(action: Action, item: StoredObject) -> Outcome | None:
+    """Why an object that is not in the class it was planned in stays there."""
+    planned = action.source.get("storage_class")
+    if None in (planned, item.storage_class) or planned == item.storage_class:
+        return None
+    words = f"is in {item.storage_class} by now, not in {planned}"
+    return skipped("changed", f"{action.uri}: {words}.")
 
 
 def _verified(action: Action, before: ObjectDetails, target: str, context: Context) -> Outcome:

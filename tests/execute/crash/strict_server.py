@@ -13,6 +13,7 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
 
+from greendata.model import StoredObject
 from greendata.stores.memory import MemoryStore
 from greendata.stores.wrappers.base import StoreWrapper
 
@@ -80,6 +81,11 @@ class RemoteStore(StoreWrapper):
     @property
     def capabilities(self) -> Any:  # type: ignore[override]
         return MemoryStore.capabilities
+
+    def open(self, item: StoredObject) -> Any:
+        import pyarrow as pa
+
+        return pa.BufferReader(self.read(item.uri, etag=item.etag))
 
     def state(self) -> Any:
         """All versions and uploads, to be loaded again."""

@@ -1,27 +1,35 @@
-"""A small world to be changed: a bucket, one that keeps versions, and a local folder."""
+"""Small worlds to be changed: a bucket, one that keeps versions, and a local folder.
+
+A run goes through phases: ``apply``, ``settle`` (applied again when what waited is due), then
+``undo`` or ``purge``. Each begins from how the one before it left everything.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from greendata.errors import UnsupportedError
 from greendata.execute.carrying import Part, carry_out
 from greendata.execute.engine import Ended, EngineSettings
 from greendata.execute.handlers import all_handlers
-from greendata.execute.handlers.base import Way
-from greendata.execute.lease import FencedStore
-from greendata.execute.quarantine import Quarantined
-from greendata.execute.records import Action, Survivor
+from greendata.execute.handlers.base import Context, Handler, Way
+from greendata.execute.lease import FencedStore, Leases
+from greendata.execute.purging import PurgeHandler, Waiting, purge_action, waiting
+from greendata.execute.records import Action, Status, Survivor
 from greendata.execute.runstate import RunState, read_run
+from greendata.execute.undo import as_unit, reversals
+from greendata.jobs.in_place import rewriting
 from greendata.model import StoredObject
 from greendata.progress import Progress
 from greendata.stores.base import Store
@@ -47,6 +55,12 @@ class _Route:
         def call(*arguments: Any, **named: Any) -> Any:
             uri = arguments[0] if isinstance(arguments[0], str) else arguments[0].uri
             (store,) = (s for prefix, s in self._stores.items() if uri.startswith(prefix))
+            if name in ("copy", "move", "link"):
+                if not any(
+                    uri.startswith(prefix) and arguments[1].startswith(prefix)
+                    for prefix in self._stores
+                ):
+                    raise UnsupportedError(f"{uri}: {arguments[1]} is in another store.")
             return getattr(store, name)(*arguments, **named)
 
         return call
@@ -63,13 +77,39 @@ class RoutedStore(StoreWrapper):
         return MemoryStore.capabilities
 
 
+PHASES = ("apply", "settle", "undo", "purge")
+_DAYS = {"apply": 0, "settle": 31, "undo": 32, "purge": 75}
+_BEFORE = {"settle": "apply", "undo": "settle", "purge": "settle"}
+ROWS = [{"id": number, "text": f"again and again {number % 7}"} for number in range(200)]
+
+
+def table_bytes() -> bytes:
+    """A Parquet file that can be written much smaller."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(ROWS), sink, compression="none", use_dictionary=False)  # type: ignore[arg-type]
+    return sink.getvalue()
+
+
 @dataclass(slots=True)
 class World:
-    """The places, the plan, and what must never be lost."""
+    """The places, the plan, and what must never be lost.
+
+    Attributes:
+        name: ``small`` has an action of each quick kind, ``tables`` those that are written again.
+        contents: by URI what was there first; its bytes are somewhere until a purge.
+        stays: what readers see at this URI at every moment.
+        twins: by URI of what is removed that of the copy which stays.
+        tables: URIs where readers see either the old or the new table.
+        phase, days: what is run, and how many days after the plan.
+    """
 
     plain: RemoteStore
     kept: RemoteStore
     folder: Path
+    name: str = "small"
     root: str = ""
     store: Store = field(init=False)
     ways: dict[str, Way] = field(init=False)
@@ -77,7 +117,10 @@ class World:
     contents: dict[str, bytes] = field(default_factory=dict)
     stays: dict[str, bytes] = field(default_factory=dict)
     twins: dict[str, str] = field(default_factory=dict)
-    _first: Any = None
+    tables: list[str] = field(default_factory=list)
+    phase: str = "apply"
+    days: int = 0
+    _states: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.root = path_to_uri(str(self.folder / "data")) + "/"
@@ -88,34 +131,55 @@ class World:
             KEPT: Way(root=KEPT, is_versioned=True),
             self.root: Way(root=self.root),
         }
+        for root in self.ways:
+            if self.name == "small":
+                self._fill(root)
+            else:
+                self._fill_table(root)
+        self.keep("")
 
     @property
     def runs_uri(self) -> str:
         return path_to_uri(str(self.folder / "catalog" / "runs"))
 
-    def begin(self) -> None:
-        """Everything as it was before the first action; the local files are new ones."""
-        for path in (self.folder / "data", self.folder / "catalog"):
-            shutil.rmtree(path, ignore_errors=True)
-        self.actions, self.contents, self.stays, self.twins = [], {}, {}, {}
-        if self._first is None:
-            for root in (PLAIN, KEPT):
-                self._fill(root)
-            self._first = (
-                self.plain.state(), self.kept.state(), list(self.actions), dict(self.contents),
-                dict(self.stays), dict(self.twins),
-            )  # fmt: skip
-        else:
-            plain, kept, actions, contents, stays, twins = self._first
-            self.plain.load(plain)
-            self.kept.load(kept)
-            self.actions, self.contents = list(actions), dict(contents)
-            self.stays, self.twins = dict(stays), dict(twins)
-        self._fill_local()
+    def now(self) -> datetime:
+        """So many days later."""
+        return datetime.now(UTC) + timedelta(days=self.days)
 
-    def _put(self, uri: str, content: bytes | None = None, *, stays: bool = False) -> StoredObject:
+    def keep(self, phase: str) -> None:
+        """Remember how everything is after a phase; files by second names, which no one changes."""
+        self._states[phase] = self.plain.state(), self.kept.state()
+        shutil.copytree(self.folder / "data", self.folder / f"data-{phase}", copy_function=os.link)
+        if (self.folder / "catalog").exists():
+            shutil.copytree(
+                self.folder / "catalog", self.folder / f"catalog-{phase}", copy_function=os.link
+            )
+
+    def begin(self, phase: str) -> None:
+        """Everything as it was before a phase."""
+        self.phase, self.days, before = phase, _DAYS[phase], _BEFORE.get(phase, "")
+        for name in ("data", "catalog"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            if (self.folder / f"{name}-{before}").exists():
+                shutil.copytree(
+                    self.folder / f"{name}-{before}", self.folder / name, copy_function=os.link
+                )
+        for server, state in zip((self.plain, self.kept), self._states[before], strict=True):
+            server.load(state)
+
+    def _put(
+        self,
+        uri: str,
+        content: bytes | None = None,
+        *,
+        stays: bool = False,
+        storage_class: str | None = None,
+    ) -> StoredObject:
         content = uri.encode() if content is None else content
-        self.store.put(uri, content, properties=BESIDE)
+        properties = (
+            BESIDE if storage_class is None else replace(BESIDE, storage_class=storage_class)
+        )
+        self.store.put(uri, content, properties=properties)
         self.contents[uri] = content
         if stays:
             self.stays[uri] = content
@@ -162,27 +226,36 @@ class World:
 
     def _fill(self, root: str) -> None:
         self._put(f"{root}data/bystander", stays=True)
+        self._remove_copy(root, "copy")
+        self._plan("expire", self._put(f"{root}data/old"), {"grace_days": 7})
+        if root == self.root:
+            return
         self._plan("tier", self._put(f"{root}data/cool", stays=True), {"storage_class": "COOL"})
         both = self._put(f"{root}data/both", stays=True)
         self._plan("tag", both, {"tag": {"team": "new"}})
         self._plan("tier", both, {"storage_class": "COOL"})
-        self._remove_copy(root, "copy")
-        self._plan("expire", self._put(f"{root}data/old"), {"grace_days": 7})
         self._plan("hold", self._put(f"{root}data/held", stays=True), {"hold": "legal"})
         upload = self.store.start_upload(f"{root}data/upload")
         self.store.put_part(upload, 1, b"part")
         base = self._put(f"{root}data/upload", stays=True)
         self._plan("abort_uploads", base, {"upload_id": upload.upload_id})
+        cold = self._put(f"{root}data/cold", storage_class="ARCHIVE")
+        self._plan("restore", cold, {"days": 7})
+        other = KEPT if root == PLAIN else PLAIN
+        moved = self._put(f"{root}data/moved")
+        self._plan("relocate", moved, {"mode": "move", "uri": f"{other}moved/moved"})
         if root == KEPT:
+            twice = self._put(f"{root}data/twice", stays=True)
+            self._plan("relocate", twice, {"mode": "replicate", "uri": f"{root}twice/twice"})
             earlier = self._put(f"{root}data/versions", b"earlier version")
             self._put(f"{root}data/versions", b"newest version", stays=True)
             self.contents[f"{root}data/versions?"] = b"earlier version"
             self._plan("expire", earlier, {"grace_days": 7}, is_latest=False)
 
-    def _fill_local(self) -> None:
-        self._put(f"{self.root}data/bystander", stays=True)
-        self._remove_copy(self.root, "copy")
-        self._plan("expire", self._put(f"{self.root}old"), {"grace_days": 7})
+    def _fill_table(self, root: str) -> None:
+        item = self._put(f"{root}data/table.parquet", table_bytes() + b"")
+        self.tables.append(item.uri)
+        self._plan("recompress", item, {"profile": "stream"})
 
     def units(self) -> Iterator[tuple[Action, ...]]:
         """The actions of one object together, as a plan's table gives them."""
@@ -195,33 +268,102 @@ class World:
     def state(self) -> RunState:
         return read_run(self.store, self.runs_uri, RUN)
 
-    def apply(self, points: Points | None = None, *, workers: int = 1) -> Ended:
-        """One try at the plan, with faults if there are any."""
+    def run(self, points: Points | None = None, *, workers: int = 1) -> Ended:
+        """One try at the phase, with faults if there are any."""
         store: Store = self.store
         if points is not None:
             CountedFiles(points).install()
             store = CountedStore(self.store, points)
+        return self.run_on(store, workers=workers)
+
+    def run_on(self, store: Store, *, workers: int = 1) -> Ended:
+        """One try at the phase."""
+        state = read_run(store, self.runs_uri, RUN)
+        name = {"settle": "apply"}.get(self.phase, self.phase)
+        seen: list[Store] = []
+
+        def fenced(leases: Leases) -> Store:
+            seen.append(FencedStore(store, leases, call_timeout_seconds=1))
+            return seen[0]
+
         part = Part(
             store=store,
-            fenced=lambda leases: FencedStore(store, leases, call_timeout_seconds=1),
+            fenced=fenced,
             runs_uri=self.runs_uri,
             run_id=RUN,
-            name="apply",
+            name=name,
             ways=self.ways,
             way_of=self.way_of,
-            state=read_run(store, self.runs_uri, RUN),
-            handlers=all_handlers(),
+            state=_part_state(name, state),
+            handlers=self._handlers(name, store),
             settings=EngineSettings(workers=workers),
             header={},
-            now=lambda: datetime.now(UTC),
+            now=self.now,
             call_timeout_seconds=1,
         )
-        return carry_out(part, self.units(), progress=Progress(), finish=lambda ended: "finished")
+        return carry_out(
+            part,
+            self._units_of(name, state, lambda: seen[0]),
+            progress=Progress(),
+            finish=lambda ended: "finished",
+        )
+
+    def _handlers(self, name: str, store: Store) -> dict[str, Handler]:
+        if name == "purge":
+            return {"purge": PurgeHandler(policies_stand=True, leaving=(), by="us")}
+        return all_handlers(rewrite=rewriting(store))
+
+    def _units_of(
+        self, name: str, state: RunState, store: Callable[[], Store]
+    ) -> Iterator[tuple[Action, ...]]:
+        if name == "apply":
+            yield from self.units()
+        elif name == "purge":
+            for entry in waiting(state):
+                if not entry.problem(self.now(), timedelta(0)):
+                    yield (purge_action(entry),)
+        else:
+            context = Context(store=store(), run_id=RUN, now=self.now, way_of=self.way_of)
+            for found in reversals(self.units(), state, all_handlers()):
+                actions = as_unit(found, state, all_handlers(), context)
+                open_ones = tuple(a for a in actions if not _is_back(a.action_id, state))
+                if open_ones:
+                    yield open_ones
+
+    def is_finished(self) -> bool:
+        """Whether the phase has nothing left to do; what can never be done is named."""
+        state = self.state()
+        if self.phase == "purge":
+            return not list(waiting(state))
+        if self.phase == "undo":
+            return all(_is_back(action.action_id, state) for action in self.actions)
+        now = self.now()
+        return len(state.outcomes) == len(self.actions) and all(
+            outcome.status is Status.DONE
+            or (outcome.status is Status.PENDING and outcome.due_at is not None
+                and outcome.due_at > now)
+            for outcome in state.outcomes.values()
+        )  # fmt: skip
 
     def way_of(self, uri: str) -> Way:
         """The way of the root that holds a URI."""
         (way,) = (way for root, way in self.ways.items() if uri.startswith(root))
         return way
+
+    def check_undone(self) -> None:
+        """Each object is there again, with all that is beside its content."""
+        for uri, content in self.contents.items():
+            if not uri.endswith("?"):
+                cold = uri.endswith("/cold")
+                found = self.store.details(uri)
+                assert found.item.storage_class == ("ARCHIVE" if cold else self._class_of(uri))
+                assert cold or self.store.read(uri) == content, uri
+                if not uri.startswith("file:"):
+                    assert self.store.tags(uri) == BESIDE.tags, uri
+                    assert (found.content_type, not found.is_held) == ("text/plain", True), uri
+
+    def _class_of(self, uri: str) -> str | None:
+        return None if uri.startswith("file:") else "HOT"
 
     def bodies(self) -> Counter[bytes]:
         """Every content that can be read anywhere, whatever hides it."""
@@ -239,11 +381,15 @@ class World:
         """What must be true at every moment."""
         bodies = self.bodies()
         for uri, content in self.contents.items():
-            assert bodies[content], f"{uri}: its content is nowhere"
+            if self.phase != "purge":
+                assert bodies[content], f"{uri}: its content is nowhere"
         for uri, content in self.stays.items():
             assert self.store.read(uri) == content, f"{uri}: readers see something else"
         for uri, twin in self.twins.items():
             assert self.store.read(twin) == self.contents[uri], f"{uri}: its copy is not readable"
+        for uri in self.tables:
+            content = self.store.read(uri)
+            assert content == self.contents[uri] or _rows(content) == ROWS, f"{uri}: is neither"
 
     def picture(self) -> dict[str, Any]:
         """The final state, without what differs from run to run."""
@@ -254,7 +400,8 @@ class World:
                 if not _is_ours_alone(uri):
                     found[_plain_name(uri)] = [
                         ("marker",) if e.is_marker else
-                        (e.content, e.storage_class, sorted(e.properties.tags.items()), e.is_held)
+                        (_rows(e.content) or e.content, e.storage_class, e.is_held,
+                         e.properties.content_type, sorted(e.properties.tags.items()))
                         for e in entries
                     ]  # fmt: skip
             found[f"uploads {server.inner}"[:7] + server.store_id] = sorted(
@@ -263,28 +410,61 @@ class World:
         for path in sorted((self.folder / "data").rglob("*")):
             name = str(path.relative_to(self.folder))
             if path.is_file() and not _is_ours_alone(name):
-                found[_plain_name(name)] = path.read_bytes()
+                content = path.read_bytes()
+                found[_plain_name(name)] = _rows(content) or content
         return found
 
-    def orphans(self) -> set[str]:
-        """What lies in our folders and no journal speaks of."""
-        known = {
-            Quarantined.from_dict(outcome.after["quarantine"]).held_uri
-            for outcome in self.state().outcomes.values()
-            if "quarantine" in outcome.after
-        }
-        pins = sum("/pins/" in item.uri for root in self.ways for item in self._own(root))
-        wanted = sum(1 for action in self.actions if action.survivor is not None)
-        assert pins == wanted, f"{pins} pins of {wanted} survivors"
-        return {
-            item.uri
-            for root in self.ways
-            for item in self._own(root)
-            if not _is_ours_alone(item.uri) and "/pins/" not in item.uri and item.uri not in known
-        }
+    def orphans(self, *, pins_too: bool = True) -> set[str]:
+        """What lies in our folders and no journal speaks of; or is missing there."""
+        entries = list(waiting(self.state()))
+        known = {entry.held.held_uri for entry in entries if entry.held.form == "moved"}
+        own = {item.uri for root in self.ways for item in self._own(root)}
+        pins = sum("/pins/" in uri for uri in own)
+        wanted = sum(entry.held.survivor is not None and not _is_put_back(entry)
+                     for entry in entries)  # fmt: skip
+        assert not pins_too or pins == wanted, f"{pins} pins of {wanted} survivors"
+        found = {uri for uri in own if not _is_ours_alone(uri)}
+        assert not pins_too or known <= found, f"{known - found}: in no quarantine"
+        return found - known
 
     def _own(self, root: str) -> list[StoredObject]:
         return list(self.store.own_objects(root))
+
+
+def _part_state(name: str, state: RunState) -> RunState:
+    """The run as the engine carries out a part, as ``greendata undo`` and ``purge`` have it."""
+    intents = {"undo": state.undo_intents, "purge": state.purge_intents}.get(name)
+    outcomes = {"undo": state.undone, "purge": state.purged}.get(name)
+    if intents is None or outcomes is None:
+        return state
+    return replace(
+        state,
+        intents=dict(intents),
+        outcomes={k: v for k, v in outcomes.items() if v.status is not Status.SKIPPED},
+    )
+
+
+def _is_back(action_id: str, state: RunState) -> bool:
+    outcome = state.undone.get(action_id)
+    if outcome is None:
+        return False
+    return outcome.status is Status.DONE or outcome.reason == "irreversible"
+
+
+def _is_put_back(entry: Waiting) -> bool:
+    """What an undo replaced with what had been there before: that is the newer version of it."""
+    is_of_undo = entry.item_id != entry.action_id
+    return is_of_undo and entry.held.form == "version" and entry.held.marker_version_id is None
+
+
+def _rows(content: bytes) -> list[dict[str, Any]] | None:
+    """Of a table; None of anything else."""
+    import pyarrow.parquet as pq
+
+    if not content.startswith(b"PAR1"):
+        return None
+    found: list[dict[str, Any]] = pq.read_table(io.BytesIO(content), use_threads=False).to_pylist()
+    return found
 
 
 def _is_ours_alone(uri: str) -> bool:
@@ -297,12 +477,12 @@ def _plain_name(uri: str) -> str:
 
 
 @contextmanager
-def made_world(folder: Path) -> Iterator[World]:
+def made_world(folder: Path, name: str) -> Iterator[World]:
     """Two servers and a folder."""
     with ExitStack() as stack:
         plain = stack.enter_context(strict_server(folder, keeps_versions=False))
         kept = stack.enter_context(strict_server(folder, keeps_versions=True))
-        yield World(plain, kept, folder)
+        yield World(plain, kept, folder, name)
 
 
 def as_text(value: Any) -> str:
