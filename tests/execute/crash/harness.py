@@ -14,8 +14,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -68,7 +67,7 @@ class Runner:
         world.begin(phase)
         assert in_child(work) == 0, phase
         world.check()
-        assert world.is_finished(), world.state()
+        assert world.is_finished(), world.unfinished()
         assert world.orphans() == set()
         self._pictures[phase] = world.picture()
         if phase in ("apply", "settle"):
@@ -95,7 +94,7 @@ class Runner:
             world.check()
             if world.is_finished():
                 break
-        assert world.is_finished(), f"is not finished: {world.state()}"
+        assert world.is_finished(), f"is not finished: {world.unfinished()}"
         assert world.orphans() == set(), f"leaves something over: {world.orphans()}"
         assert world.picture() == self._pictures[phase], "ends otherwise"
 
@@ -149,7 +148,8 @@ class Harness:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()

@@ -57,6 +57,10 @@ class NaiveWorld:
     def is_finished(self) -> bool:
         return len(self.state()) == len(_NAMES)
 
+    def unfinished(self) -> object:
+        """For messages."""
+        return self.state()
+
     def orphans(self) -> set[str]:
         return set()
 

@@ -23,12 +23,15 @@ _LISTS = frozenset({"list", "list_folder", "versions", "own_objects", "uploads"}
 def _serve(address: str, keeps_versions: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     made = {"store": MemoryStore(keeps_versions=keeps_versions)}
+    begin = itertools.count(1000, 1000)
     with Listener(address, "AF_UNIX", backlog=64) as listener:
         while True:
-            threading.Thread(target=_answer, args=(listener.accept(), made), daemon=True).start()
+            threading.Thread(
+                target=_answer, args=(listener.accept(), made, begin), daemon=True
+            ).start()
 
 
-def _answer(connection: Connection, made: dict[str, MemoryStore]) -> None:
+def _answer(connection: Connection, made: dict[str, MemoryStore], begin: Iterator[int]) -> None:
     with suppress(EOFError, OSError):
         while True:
             name, arguments, named = connection.recv()
@@ -38,7 +41,7 @@ def _answer(connection: Connection, made: dict[str, MemoryStore]) -> None:
                 elif name == "_load":
                     made["store"] = MemoryStore(keeps_versions=made["store"]._keeps_versions)
                     made["store"]._versions, made["store"]._uploads = arguments
-                    made["store"]._numbers = itertools.count(1000)  # none comes twice
+                    made["store"]._numbers = itertools.count(next(begin))  # none comes twice
                     answer = None
                 else:
                     answer = getattr(made["store"], name)(*arguments, **named)

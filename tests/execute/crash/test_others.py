@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from greendata.errors import GreendataError, LockedError, ObjectHeldError, ObjectNotFoundError
 from greendata.execute import carrying, lease
@@ -224,10 +223,7 @@ class Others(RuleBasedStateMachine):
             assert len(found) == len(world.actions)
         self.nothing_is_lost()
         self.what_others_did_stays()
-        assert self._left_over() == set()
-
-    def _left_over(self) -> set[str]:
-        return {uri for uri in self.world.orphans(pins_too=False)}
+        assert world.orphans(pins_too=False) == set()
 
 
 TestOthers = Others.TestCase

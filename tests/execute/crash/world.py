@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import shutil
 from collections import Counter
@@ -55,12 +54,11 @@ class _Route:
         def call(*arguments: Any, **named: Any) -> Any:
             uri = arguments[0] if isinstance(arguments[0], str) else arguments[0].uri
             (store,) = (s for prefix, s in self._stores.items() if uri.startswith(prefix))
-            if name in ("copy", "move", "link"):
-                if not any(
-                    uri.startswith(prefix) and arguments[1].startswith(prefix)
-                    for prefix in self._stores
-                ):
-                    raise UnsupportedError(f"{uri}: {arguments[1]} is in another store.")
+            if name in ("copy", "move", "link") and not any(
+                uri.startswith(prefix) and arguments[1].startswith(prefix)
+                for prefix in self._stores
+            ):
+                raise UnsupportedError(f"{uri}: {arguments[1]} is in another store.")
             return getattr(store, name)(*arguments, **named)
 
         return call
@@ -377,6 +375,12 @@ class World:
                 found[path.read_bytes()] += 1
         return found
 
+    def unfinished(self) -> object:
+        """What is not done, for messages."""
+        state = self.state()
+        found = {"undo": state.undone, "purge": state.purged}.get(self.phase, state.outcomes)
+        return [outcome for outcome in found.values() if outcome.status is not Status.DONE]
+
     def check(self) -> None:
         """What must be true at every moment."""
         bodies = self.bodies()
@@ -483,8 +487,3 @@ def made_world(folder: Path, name: str) -> Iterator[World]:
         plain = stack.enter_context(strict_server(folder, keeps_versions=False))
         kept = stack.enter_context(strict_server(folder, keeps_versions=True))
         yield World(plain, kept, folder, name)
-
-
-def as_text(value: Any) -> str:
-    """For messages of failures."""
-    return json.dumps(value, default=repr, indent=1, sort_keys=True)
