@@ -20,7 +20,7 @@ from greendata.dedup.verify import Comparisons
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from greendata.dedup.lsh import Buckets
+    from greendata.dedup.buckets import Buckets
 
 Compare = Callable[["NDArray[np.int32]", "NDArray[np.int32]"], Comparisons]
 

@@ -1,20 +1,39 @@
-"""Band keys from rows of the ``documents`` table."""
+"""Band keys from rows of the ``documents`` table, and which documents these rows are."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from greendata.catalog.queries import POSITION_BITS
 from greendata.dedup.lsh import BandBatch
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
 BAND_COLUMNS = ["digest_high", "digest_low", "tokens", "band_keys"]
 BAND_ROWS = 65_536
 _NONE = slice(0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BandFile:
+    """A file of fingerprints.
+
+    Attributes:
+        first, rows: number of its first row, over all files, and how many it has.
+        unusable: its rows, ascending, that are of no object any more or later copies of a text.
+    """
+
+    path: str
+    first: int
+    rows: int
+    unusable: NDArray[np.int64]
 
 
 def band_batch(batch: pa.RecordBatch, unusable: NDArray[np.int64] | slice = _NONE) -> BandBatch:
@@ -28,3 +47,71 @@ def band_batch(batch: pa.RecordBatch, unusable: NDArray[np.int64] | slice = _NON
         keys=keys.reshape(batch.num_rows, -1),
         usable=usable,
     )
+
+
+def band_files(connection: DuckDBPyConnection) -> list[BandFile]:
+    """Files of ``documents``; of texts in the table ``copies`` only that position is used."""
+    import pyarrow.parquet as pq
+
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE files AS"
+        " SELECT filename, row_number() OVER (ORDER BY filename) - 1 AS file"
+        " FROM (SELECT DISTINCT filename FROM documents_rows)"
+    )
+    names = connection.execute("SELECT filename FROM files ORDER BY file").fetchall()
+    left_out = connection.execute(
+        "SELECT f.file, d.file_row_number FROM documents_rows d JOIN files f USING (filename)"
+        " LEFT JOIN objects o ON d.object_id = o.object_id AND d.scan_id = o.documents_scan_id"
+        " AND o.status = 'read'"
+        " LEFT JOIN copies c USING (digest_high, digest_low)"
+        " WHERE o.uri IS NULL"
+        f" OR c.position <> ((o.object_order << {POSITION_BITS}) | d.row)"
+        " ORDER BY ALL"
+    ).fetchnumpy()
+    files, rows = np.asarray(left_out["file"]), np.asarray(left_out["file_row_number"], np.int64)
+    found, first = [], 0
+    for number, (name,) in enumerate(names):
+        lo, hi = np.searchsorted(files, [number, number + 1])
+        count = pq.read_metadata(name).num_rows
+        found.append(BandFile(path=name, first=first, rows=count, unusable=rows[lo:hi]))
+        first += count
+    return found
+
+
+def read_bands(files: list[BandFile]) -> Iterator[BandBatch]:
+    """Band keys of all rows, in order."""
+    import pyarrow.parquet as pq
+
+    for band_file in files:
+        start = 0
+        with pq.ParquetFile(band_file.path) as file:
+            for batch in file.iter_batches(BAND_ROWS, columns=BAND_COLUMNS, use_threads=False):
+                stop = start + batch.num_rows
+                lo, hi = np.searchsorted(band_file.unusable, [start, stop])
+                yield band_batch(batch, band_file.unusable[lo:hi] - start)
+                start = stop
+
+
+def positions_of(
+    connection: DuckDBPyConnection, files: list[BandFile], rows: NDArray[np.uint64]
+) -> NDArray[np.int64]:
+    """Positions of the documents that some rows, by their numbers ascending, are of."""
+    import pyarrow.parquet as pq
+
+    known = connection.execute(
+        "SELECT object_id, object_order FROM objects WHERE status = 'read' ORDER BY object_id"
+    ).fetchnumpy()
+    ids, orders = (np.asarray(known[name], np.int64) for name in ("object_id", "object_order"))
+    found, done = np.empty(len(rows), np.int64), 0
+    for band_file in files:
+        start = band_file.first
+        with pq.ParquetFile(band_file.path) as file:
+            for batch in file.iter_batches(
+                BAND_ROWS, columns=["object_id", "row"], use_threads=False
+            ):
+                stop = done + int(np.searchsorted(rows[done:], start + batch.num_rows))
+                chosen = rows[done:stop].astype(np.int64) - start
+                order = orders[np.searchsorted(ids, batch["object_id"].to_numpy()[chosen])]
+                found[done:stop] = order << POSITION_BITS | batch["row"].to_numpy()[chosen]
+                done, start = stop, start + batch.num_rows
+    return found

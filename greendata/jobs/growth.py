@@ -10,12 +10,14 @@ indexes of keys tell; everything else stays as the last results have it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from greendata.catalog.queries import (
+    POSITION_BITS,
     Pending,
     create_rows,
     create_table,
@@ -245,20 +247,43 @@ CREATE OR REPLACE TEMP TABLE shared_before AS
 """
 
 
-def read_chosen_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
-    """Band keys of each text in ``settled_rows`` that is there, read from its row groups only."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenDocuments:
+    """The first document of each text that is looked at again.
+
+    Attributes:
+        files, rows: of its fingerprint: the file, and the row in it; by file and row.
+        positions: int64.
+    """
+
+    files: NDArray[Any]
+    rows: NDArray[np.int64]
+    positions: NDArray[np.int64]
+
+
+def choose_documents(connection: DuckDBPyConnection) -> ChosenDocuments:
+    """Of each text in ``settled_rows`` that is there and has tokens."""
+    places = connection.execute(
+        f"SELECT filename, file_row_number, (object_order << {POSITION_BITS}) | row AS position"
+        " FROM chosen_rows d JOIN objects o ON d.object_id = o.object_id"
+        "  AND d.scan_id = o.documents_scan_id AND o.status = 'read'"
+        " WHERE tokens > 0 QUALIFY row_number() OVER ("
+        "  PARTITION BY digest_high, digest_low ORDER BY position) = 1"
+        " ORDER BY filename, file_row_number"
+    ).fetchnumpy()
+    return ChosenDocuments(
+        files=np.asarray(places["filename"]),
+        rows=np.asarray(places["file_row_number"], np.int64),
+        positions=np.asarray(places["position"], np.int64),
+    )
+
+
+def read_chosen_bands(documents: ChosenDocuments) -> Iterator[BandBatch]:
+    """Band keys of these documents, in order, read from their row groups only."""
     import pyarrow.parquet as pq
 
-    places = connection.execute(
-        "SELECT filename, file_row_number FROM chosen_rows d SEMI JOIN ("
-        " SELECT object_id, documents_scan_id AS scan_id FROM objects WHERE status = 'read'"
-        ") o USING (object_id, scan_id) WHERE tokens > 0 QUALIFY row_number() OVER ("
-        " PARTITION BY digest_high, digest_low ORDER BY filename, file_row_number) = 1"
-        " ORDER BY ALL"
-    ).fetchnumpy()
-    names, rows = np.asarray(places["filename"]), np.asarray(places["file_row_number"], np.int64)
-    for name in np.unique(names) if len(names) else ():
-        chosen = rows[names == name]
+    for name in np.unique(documents.files) if len(documents.files) else ():
+        chosen = documents.rows[documents.files == name]
         with pq.ParquetFile(name) as file:
             start = 0
             for group in range(file.metadata.num_row_groups):

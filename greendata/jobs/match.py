@@ -21,10 +21,11 @@ from greendata.dedup.keyindex import find_keys
 from greendata.dedup.sets import sorted_set
 from greendata.dedup.verify import Comparisons, Verifier, open_spill
 from greendata.errors import LimitExceededError
+from greendata.jobs.bands import band_files, read_bands
 from greendata.jobs.keyindexes import existing_indexes
 from greendata.jobs.request import asked_threshold
 from greendata.jobs.rereading import TextReader, known_objects
-from greendata.jobs.resolve import load_copies, read_bands
+from greendata.jobs.resolve import load_copies
 from greendata.jobs.results import open_catalog
 from greendata.jobs.textcache import TextCache
 from greendata.model import SCHEMA_VERSION, FingerprintParameters, SkippedObject
@@ -309,7 +310,7 @@ def _read_keys(connection: DuckDBPyConnection, keys: NDArray[np.uint64]) -> Iter
     for _ in range(2):  # seen twice: marked
         mark_keys(keys.ravel(), once, twice, shift)
     load_copies(connection)
-    for batch in read_bands(connection):
+    for batch in read_bands(band_files(connection)):
         documents = np.empty(batch.keys.size, np.int64)
         selected = np.empty(batch.keys.size, np.uint64)
         found = repeated_keys(batch.keys, batch.usable, twice, shift, documents, selected)

@@ -7,29 +7,29 @@ leaves the results in the temporary tables ``duplicate_rows``, ``group_rows``, `
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from greendata.catalog.queries import POSITION_BITS, SQL_TYPES, create_table, hex_digest
+from greendata.catalog.queries import SQL_TYPES, create_table, hex_digest
 from greendata.catalog.schemas import SCHEMAS
-from greendata.dedup.keep import Decision, decide_kept, is_verified
-from greendata.dedup.lsh import (
-    BandBatch,
+from greendata.dedup.buckets import (
+    MOST_ROWS,
     Buckets,
-    load_buckets,
-    load_members,
-    load_no_members,
+    SharedKeys,
+    collect_buckets,
+    shared_entries,
 )
+from greendata.dedup.keep import Decision, decide_kept, is_verified
 from greendata.dedup.overlap import Sources, load_overlaps, update_overlaps
 from greendata.dedup.verify import Comparisons, Verifier, open_spill
-from greendata.jobs.bands import BAND_COLUMNS, BAND_ROWS, band_batch
-from greendata.jobs.growth import read_chosen_bands
+from greendata.errors import LimitExceededError
+from greendata.jobs.bands import band_files, positions_of, read_bands
+from greendata.jobs.growth import choose_documents, read_chosen_bands
 from greendata.jobs.rereading import TextReader, known_objects
-from greendata.jobs.spread_members import load_members_spread
+from greendata.jobs.spread_members import spread_entries
 from greendata.jobs.spread_verifying import comparer
 from greendata.model import KeepOrder
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
+    from greendata.dedup.lsh import ReadBands
     from greendata.jobs.spread import Spread
     from greendata.jobs.textcache import TextCache
     from greendata.model import FingerprintParameters
@@ -116,13 +117,10 @@ def resolve(
     """Find all duplicates and overlaps among the documents of the views."""
     progress.stage("finding candidates")
     load_copies(connection, settings.keep)
-    if settings.is_exact_only:
-        load_no_members(connection)
-    else:
-        _load_members(connection, settings)
-    _load_candidates(connection, settings.keep)
+    shared, positions = _shared_keys(connection, settings)
+    buckets = shared.ranked(_load_candidates(connection, settings.keep, positions))
+    del shared, positions
     progress.stage("verifying")
-    buckets = load_buckets(connection)
     known = _known_pairs(connection)
     decision, reader = _decide(connection, store, settings, progress, buckets, known)
     progress.stage("writing results")
@@ -144,22 +142,38 @@ def resolve(
     )
 
 
-def _load_members(connection: DuckDBPyConnection, settings: ResolveSettings) -> None:
-    """Table ``members``; the few texts of a narrowed scan are joined in this process."""
-    is_narrowed = settings.is_narrowed
-    rows = _number(
-        connection, f"SELECT count(*) FROM {'chosen' if is_narrowed else 'documents'}_rows"
-    )
+def _shared_keys(
+    connection: DuckDBPyConnection, settings: ResolveSettings
+) -> tuple[SharedKeys, NDArray[np.int64]]:
+    """Texts that share keys, and the positions of their documents.
+
+    The few texts of a narrowed scan are joined in this process.
+    """
+    if settings.is_exact_only:
+        return collect_buckets(()), np.empty(0, np.int64)
+    if settings.is_narrowed:
+        chosen = choose_documents(connection)
+        shared = _collected(settings, lambda: read_chosen_bands(chosen), len(chosen.positions))
+        return shared, chosen.positions[shared.rows]
+    files = band_files(connection)
+    rows = sum(file.rows for file in files)
+    if rows > MOST_ROWS:
+        raise LimitExceededError(
+            f"The catalog has {rows} documents; of more than {MOST_ROWS}, near-duplicates cannot"
+            " be found at once.",
+            hint="Scan parts of the data into catalogs of their own.",
+        )
+    if settings.spread is None:
+        shared = _collected(settings, lambda: read_bands(files), rows)
+    else:
+        keys = rows * settings.parameters.bands
+        shared = collect_buckets(spread_entries(settings.spread, files, keys))
+    return shared, positions_of(connection, files, shared.rows)
+
+
+def _collected(settings: ResolveSettings, read: ReadBands, rows: int) -> SharedKeys:
     keys = rows * settings.parameters.bands
-    if settings.spread is not None and not is_narrowed:
-        load_members_spread(connection, settings.spread, _band_files(connection), keys)
-        return
-    load_members(
-        connection,
-        lambda: read_chosen_bands(connection) if is_narrowed else read_bands(connection),
-        keys,
-        settings.filter_bytes,
-    )
+    return collect_buckets(shared_entries(read, keys, settings.filter_bytes, settings.spill_folder))
 
 
 def _first(keep: KeepOrder, column: str = "position") -> str:
@@ -178,56 +192,29 @@ def load_copies(connection: DuckDBPyConnection, keep: KeepOrder = KeepOrder.LONG
     )
 
 
-def read_bands(connection: DuckDBPyConnection) -> Iterator[BandBatch]:
-    """Band keys of every live document but later copies, from the Parquet files themselves."""
-    import pyarrow.parquet as pq
-
-    for name, unusable in _band_files(connection):
-        start = 0
-        with pq.ParquetFile(name) as file:
-            for batch in file.iter_batches(BAND_ROWS, columns=BAND_COLUMNS, use_threads=False):
-                stop = start + batch.num_rows
-                lo, hi = np.searchsorted(unusable, [start, stop])
-                yield band_batch(batch, unusable[lo:hi] - start)
-                start = stop
-
-
-def _band_files(connection: DuckDBPyConnection) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Files of ``documents``, each with the rows that are not to be used: gone, or a copy."""
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE files AS"
-        " SELECT filename, row_number() OVER (ORDER BY filename) - 1 AS file"
-        " FROM (SELECT DISTINCT filename FROM documents_rows)"
+def _load_candidates(
+    connection: DuckDBPyConnection, keep: KeepOrder, positions: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """Table ``candidates``: the texts of these documents by rank, and the rank of each."""
+    score = "d.score" if keep is KeepOrder.SCORE else "NULL::DOUBLE"
+    _register(
+        connection,
+        "texts",
+        {"position": positions, "place": np.arange(len(positions), dtype=np.int32)},
     )
-    names = connection.execute("SELECT filename FROM files ORDER BY file").fetchall()
-    left_out = connection.execute(
-        "SELECT f.file, d.file_row_number FROM documents_rows d JOIN files f USING (filename)"
-        " LEFT JOIN objects o ON d.object_id = o.object_id AND d.scan_id = o.documents_scan_id"
-        " AND o.status = 'read'"
-        " LEFT JOIN copies c USING (digest_high, digest_low)"
-        " WHERE o.uri IS NULL"
-        f" OR c.position <> ((o.object_order << {POSITION_BITS}) | d.row)"
-        " ORDER BY ALL"
-    ).fetchnumpy()
-    files, rows = np.asarray(left_out["file"]), np.asarray(left_out["file_row_number"], np.int64)
-    for number, (name,) in enumerate(names):
-        yield name, rows[np.searchsorted(files, number) : np.searchsorted(files, number, "right")]
-
-
-def _load_candidates(connection: DuckDBPyConnection, keep: KeepOrder) -> None:
-    """Table ``candidates``: the texts in ``members`` by rank, each with its first document."""
-    score = "max(score)" if keep is KeepOrder.SCORE else "NULL::DOUBLE"
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE candidates AS"
         f" SELECT (row_number() OVER (ORDER BY {_TEXT_ORDERS[keep]}, d.digest_high,"
-        " d.digest_low) - 1)::INTEGER AS rank, d.*, o.object_order"
-        f" FROM (SELECT digest_high, digest_low, {_first(keep)} AS position,"
-        f"   any_value(text_bytes) AS text_bytes, {_first(keep, 'row')} AS row,"
-        f"   {_first(keep, 'row_group')} AS row_group, {score} AS score"
-        "   FROM documents SEMI JOIN members USING (digest_high, digest_low)"
-        "   GROUP BY digest_high, digest_low) d"
-        f" JOIN objects o ON o.object_order = d.position >> {POSITION_BITS}"
+        " d.digest_low) - 1)::INTEGER AS rank, d.*"
+        " FROM (SELECT place, position, d.digest_high, d.digest_low, d.text_bytes, d.row,"
+        f"   d.row_group, d.object_order, {score} AS score"
+        "   FROM documents d JOIN texts USING (position)) d"
+        " JOIN objects o USING (object_order)"
     )
+    found = _fetch(connection, "SELECT place, rank FROM candidates", len(positions))
+    ranks = np.empty(len(positions), np.int32)
+    ranks[found["place"]] = found["rank"]
+    return ranks
 
 
 def _known_pairs(connection: DuckDBPyConnection) -> Comparisons:

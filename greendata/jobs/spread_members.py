@@ -1,35 +1,35 @@
 """The band join as tasks: keys are sorted into ranges, then each range is looked through by itself.
 
 The first tasks read band keys from the files of ``documents``, a stretch of rows each, and write
-(key, digest) range after range; a second kind of task reads one range from all that they wrote and
-finds the keys that several texts have. The result is the table ``members`` that ``load_members`` of
-``greendata.dedup.lsh`` makes.
+(key, row) range after range; a second kind of task reads one range from all that they wrote and
+finds the keys that several texts have. The result is what ``greendata.dedup.buckets`` collects.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from greendata.dedup.lsh import BandBatch, load_no_members
+from greendata.dedup.buckets import repeated_entries
+from greendata.dedup.lsh import BandBatch
 from greendata.jobs.bands import BAND_COLUMNS, BAND_ROWS, band_batch
 from greendata.runners.exchange import Exchange, FilePiece, TaskFolder
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
+    from greendata.jobs.bands import BandFile
     from greendata.jobs.spread import Spread
 
 _STRETCH_ROWS = 131_072
-_ENTRY_BYTES = 24
-"""A key and the digest of its text."""
+_ENTRY_BYTES = 16
+"""A key and the number of its row."""
 
 _RANGE_BYTES = 64 << 20
 """Entries that one task looks through at a time."""
@@ -49,6 +49,7 @@ class KeysTask:
     Attributes:
         path, row_groups: where the rows are.
         rows: the rows themselves, where tasks do not see the file.
+        first: number of its first row, over all files.
         unusable: positions in the stretch, ascending.
         shift: a key's range is ``key >> shift``.
     """
@@ -56,6 +57,7 @@ class KeysTask:
     path: Path
     row_groups: tuple[int, ...]
     rows: pa.Table | None
+    first: int
     unusable: NDArray[np.int64]
     shift: int
     shared_folder: Path | None
@@ -71,7 +73,7 @@ class SortedKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """Entries of a file; ``content``, uint64 [size, 3], where tasks do not see the file."""
+    """Entries of a file; ``content``, uint64 [size, 2], where tasks do not see the file."""
 
     path: Path
     start: int
@@ -80,7 +82,7 @@ class Slice:
 
 
 def sort_keys(task: KeysTask) -> Iterator[FilePiece | NDArray[np.int64]]:
-    """The task: a file of uint64 [n, 3] entries (key, digest), and where each range begins."""
+    """The task: a file of uint64 [n, 2] entries (key, row), and where each range begins."""
     from greendata.dedup.kernel.ranges import count_ranges, scatter_keys
 
     batches = list(_stretch(task))
@@ -89,10 +91,13 @@ def sort_keys(task: KeysTask) -> Iterator[FilePiece | NDArray[np.int64]]:
     for batch in batches:
         count_ranges(batch.keys, batch.usable, shift, counts)
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    entries = np.empty((int(starts[-1]), 3), np.uint64)
+    entries = np.empty((int(starts[-1]), 2), np.uint64)
     places = starts[:-1].copy()
+    first = task.first
     for batch in batches:
-        scatter_keys(batch.keys, batch.digests, batch.usable, shift, places, entries)
+        rows = np.arange(first, first + len(batch.usable))
+        scatter_keys(batch.keys, rows, batch.usable, shift, places, entries)
+        first += len(rows)
     with TaskFolder(task.shared_folder) as folder:
         path = folder.path / "keys"
         entries.tofile(path)
@@ -117,7 +122,7 @@ def _stretch(task: KeysTask) -> Iterator[BandBatch]:
 
 
 def find_members(slices: tuple[Slice, ...]) -> Iterator[NDArray[np.uint64]]:
-    """The task: those entries of one range whose key another entry has, too; uint64 [m, 3]."""
+    """The task: those entries of one range whose key another entry has, too; uint64 [m, 2]."""
     from greendata.dedup.kernel.nominate import mark_keys, repeated_keys
 
     entries = np.concatenate([_entries(part) for part in slices])
@@ -130,14 +135,7 @@ def find_members(slices: tuple[Slice, ...]) -> Iterator[NDArray[np.uint64]]:
     chosen, selected = np.empty(len(keys), np.int64), np.empty(len(keys), np.uint64)
     usable = np.ones(len(keys), np.bool_)
     found = repeated_keys(mixed[:, None], usable, twice, shift, chosen, selected)
-    chosen = chosen[:found]
-    order = np.argsort(keys[chosen], kind="stable")
-    ordered = keys[chosen][order]
-    is_same = ordered[1:] == ordered[:-1]
-    is_repeated = np.zeros(found, np.bool_)
-    is_repeated[1:] |= is_same
-    is_repeated[:-1] |= is_same
-    repeated = entries[chosen[order[is_repeated]]]
+    repeated = repeated_entries(entries[chosen[:found]])
     for start in range(0, len(repeated), _PIECE_ENTRIES):
         yield repeated[start : start + _PIECE_ENTRIES]
 
@@ -145,22 +143,18 @@ def find_members(slices: tuple[Slice, ...]) -> Iterator[NDArray[np.uint64]]:
 def _entries(part: Slice) -> NDArray[np.uint64]:
     if part.content is not None:
         return part.content
-    found = np.fromfile(part.path, np.uint64, part.size * 3, offset=part.start * _ENTRY_BYTES)
-    if len(found) != part.size * 3:
+    found = np.fromfile(part.path, np.uint64, part.size * 2, offset=part.start * _ENTRY_BYTES)
+    if len(found) != part.size * 2:
         raise OSError(f"{part.path} ends before {part.start + part.size}")
-    return found.reshape(-1, 3)
+    return found.reshape(-1, 2)
 
 
-def load_members_spread(
-    connection: DuckDBPyConnection,
-    spread: Spread,
-    files: Iterable[tuple[str, NDArray[np.int64]]],
-    key_count: int,
-) -> None:
-    """Fill table ``members(key, digest_high, digest_low)`` with all keys that two texts share.
+def spread_entries(
+    spread: Spread, files: list[BandFile], key_count: int
+) -> Iterator[NDArray[np.uint64]]:
+    """All keys that two texts share, a range at a time, as ``collect_buckets`` takes them.
 
     Args:
-        files: Parquet files of ``documents``, each with its rows that are not to be used.
         key_count: keys there are, at most.
     """
     runner, exchange = spread.runner, spread.start()
@@ -178,30 +172,28 @@ def load_members_spread(
 
     tasks = _keys_tasks(exchange, files, shift)
     parts = [outcome.get() for outcome in runner.run(sort_keys, tasks, receive)]
-    load_no_members(connection)
     ranges = (_slices(exchange, parts, number) for number in range(1 << (64 - shift)))
     for outcome in runner.run(find_members, (r for r in ranges if r), list):
-        for entries in outcome.get():
-            _insert(connection, entries)
+        yield np.concatenate([np.empty((0, 2), np.uint64), *outcome.get()])
     for part in parts:
         part.path.unlink()
 
 
-def _keys_tasks(
-    exchange: Exchange, files: Iterable[tuple[str, NDArray[np.int64]]], shift: int
-) -> Iterator[KeysTask]:
+def _keys_tasks(exchange: Exchange, files: list[BandFile], shift: int) -> Iterator[KeysTask]:
     import pyarrow.parquet as pq
 
-    for name, unusable in files:
-        with pq.ParquetFile(name) as file:
+    for band_file in files:
+        unusable = band_file.unusable
+        with pq.ParquetFile(band_file.path) as file:
             for row_groups, start, stop in _stretches(file.metadata):
                 lo, hi = np.searchsorted(unusable, [start, stop])
                 yield KeysTask(
-                    path=Path(name),
+                    path=Path(band_file.path),
                     row_groups=row_groups,
                     rows=None
                     if exchange.is_shared
                     else file.read_row_groups(row_groups, columns=BAND_COLUMNS),
+                    first=band_file.first + start,
                     unusable=unusable[lo:hi] - start,
                     shift=shift,
                     shared_folder=exchange.shared_folder,
@@ -230,13 +222,3 @@ def _slices(exchange: Exchange, parts: list[SortedKeys], number: int) -> tuple[S
                 place = replace(place, content=_entries(place))
             found.append(place)
     return tuple(found)
-
-
-def _insert(connection: DuckDBPyConnection, entries: NDArray[np.uint64]) -> None:
-    import pyarrow as pa
-
-    names = ("key", "digest_high", "digest_low")
-    columns = np.ascontiguousarray(entries.T).view(np.int64)
-    connection.register("member_rows", pa.table(dict(zip(names, columns, strict=True))))
-    connection.execute("INSERT INTO members SELECT * FROM member_rows")
-    connection.unregister("member_rows")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greendata.dedup import keep
+from greendata.dedup.buckets import Buckets
 from greendata.dedup.keep import Compare, Decision, decide_kept, is_verified
-from greendata.dedup.lsh import Buckets
 from greendata.dedup.verify import Comparisons
 from tests.examples import examples
 

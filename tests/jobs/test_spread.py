@@ -186,7 +186,7 @@ def test_work_that_cannot_be_done_fails_the_scan_and_commits_nothing(
 
 def test_a_file_that_was_cut_short_stops_the_scan(tmp_path: Path) -> None:
     path = tmp_path / "keys"
-    path.write_bytes(bytes(24 * 3))
+    path.write_bytes(bytes(16 * 3))
     part = spread_members.Slice(path=path, start=2, size=2)
     with pytest.raises(OSError, match="ends before"):
         list(spread_members.find_members((part,)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, uint64
 
 
 @njit(
@@ -20,26 +20,25 @@ def count_ranges(keys, usable, shift, counts):
 
 
 @njit(
-    "void(Array(u8, 2, 'C', readonly=True), Array(u8, 2, 'C', readonly=True), b1[::1], u8,"
-    " i8[::1], u8[:, ::1])",
+    "void(Array(u8, 2, 'C', readonly=True), i8[::1], b1[::1], u8, i8[::1], u8[:, ::1])",
     nogil=True,
     cache=True,
 )
-def scatter_keys(keys, digests, usable, shift, places, rows):
-    """Write (key, digest) of usable documents to ``rows``, at the next place of the key's range.
+def scatter_keys(keys, rows, usable, shift, places, entries):
+    """Write (key, row) of usable documents to ``entries``, at the next place of the key's range.
 
     Args:
-        keys, digests: uint64 [n, bands] and [n, 2].
-        places: int64, the next free row of each range; moved on.
-        rows: uint64 [*, 3].
+        keys: uint64 [n, bands].
+        rows: int64 [n], what each document is called.
+        places: int64, the next free entry of each range; moved on.
+        entries: uint64 [*, 2].
     """
     for d in range(keys.shape[0]):
         if usable[d]:
             for band in range(keys.shape[1]):
                 key = keys[d, band]
                 where = np.int64(key >> shift)
-                row = places[where]
-                places[where] = row + 1
-                rows[row, 0] = key
-                rows[row, 1] = digests[d, 0]
-                rows[row, 2] = digests[d, 1]
+                entry = places[where]
+                places[where] = entry + 1
+                entries[entry, 0] = key
+                entries[entry, 1] = uint64(rows[d])
