@@ -1,4 +1,4 @@
-"""A file that tells which documents have a band key, without reading all keys.
+"""A file that tells which documents have a band key or a digest, without reading all of them.
 
 It stands beside immutable files of fingerprints and can always be made again from them::
 
@@ -7,7 +7,8 @@ It stands beside immutable files of fingerprints and can always be made again fr
         checks   uint32 [postings]      32 bits of the key below its bucket's
         rows     uint32 [postings]      row in the block
         digests  uint64 [rows, 2]
-    JSON {"blocks": [{"rows", "bits", "postings"}]}, and its length in 8 bytes
+        facts    int64 [rows, width]    what else is told of each document
+    JSON {"version", "width", "blocks": [{"rows", "bits", "postings"}]}, and its length in 8 bytes
 
 A bucket is the upper ``bits`` of a key. A posting may be of a key that differs in the bits that
 are not kept (1 in 2**32 of a bucket's); who needs certainty reads the keys of what is found.
@@ -30,11 +31,15 @@ from greendata.dedup.lsh import BandBatch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK_ROWS = 1 << 19
+BLOCK_ROWS = 1 << 21
+"""A key is looked up in each block, and a block is in memory (0.5 GB) while it is written."""
+
+_VERSION = 2
 _ALIGNMENT = 64
 _BUCKET_POSTINGS = 8
 _MIN_BITS, _MAX_BITS = 4, 24
 _FOUND_ROWS = 1 << 18
+_BITS_PER_DIGEST = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,15 @@ class Postings:
     digests: NDArray[np.uint64]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Rows of an index, ascending, with their digests uint64 [n, 2] and facts int64 [n, width]."""
+
+    rows: NDArray[np.int64]
+    digests: NDArray[np.uint64]
+    facts: NDArray[np.int64]
+
+
 def write_index(path: Path, batches: Iterator[BandBatch]) -> None:
     """Index these fingerprints; the file appears whole or not at all.
 
@@ -53,15 +67,18 @@ def write_index(path: Path, batches: Iterator[BandBatch]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     parts, blocks = path.with_name(f"{path.name}.{uuid.uuid4().hex}"), []
+    width = 0
     try:
         with parts.open("wb") as stream:
             for block in _blocks(batches):
                 arrays, header = _postings(block)
                 blocks.append(header)
+                width = arrays[-1].shape[1]
                 for array in arrays:
                     stream.write(array.data)
                     stream.write(b"\0" * _padding(array.nbytes))
-            described = json.dumps({"blocks": blocks}).encode() + b"\n"
+            described = json.dumps({"version": _VERSION, "width": width, "blocks": blocks}).encode()
+            described += b"\n"
             stream.write(described)
             stream.write(len(described).to_bytes(8, "little"))
         parts.replace(path)
@@ -103,7 +120,8 @@ def _postings(block: list[BandBatch]) -> tuple[list[NDArray[Any]], dict[str, int
         first += len(batch.usable)
     header = {"rows": first, "bits": bits, "postings": size}
     digests = np.concatenate([batch.digests for batch in block])
-    return [offsets, checks, rows, digests], header
+    facts = np.concatenate([batch.facts for batch in block])
+    return [offsets, checks, rows, digests, facts], header
 
 
 def find_keys(path: Path, keys: NDArray[np.uint64]) -> Iterator[Postings]:
@@ -115,19 +133,48 @@ def find_keys(path: Path, keys: NDArray[np.uint64]) -> Iterator[Postings]:
     Raises:
         ValueError: the file is no index, or cut short.
     """
+    for bits, arrays in _arrays(path):
+        yield from _find(keys, bits, *arrays[:4])
+
+
+def find_digests(path: Path, digests: NDArray[np.uint64]) -> Iterator[Rows]:
+    """Rows of an index file that have one of these digests, and one in 4,000 of the others.
+
+    Args:
+        digests: uint64 [n, 2].
+
+    Raises:
+        ValueError: the file is no index, or cut short.
+    """
+    from greendata.dedup.kernel.postings import find_marked, mark_digests
+
+    exponent = max(6, (len(digests) * _BITS_PER_DIGEST).bit_length())
+    shift, marks = 64 - exponent, np.zeros(1 << (exponent - 6), np.uint64)
+    mark_digests(digests, shift, marks)
+    first = 0
+    for _, (_, _, _, known, facts) in _arrays(path):
+        rows = np.empty(len(known), np.int64)
+        rows = rows[: find_marked(known, shift, marks, rows)]
+        yield Rows(rows=rows + first, digests=known[rows], facts=facts[rows])
+        first += len(known)
+
+
+def _arrays(path: Path) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+    """Bits and arrays of each block, mapped."""
     offset = 0
     size = path.stat().st_size
-    for block in _header(path, size)["blocks"]:
-        bits, count = int(block["bits"]), int(block["postings"])
-        shapes = [((1 << bits) + 1,), (count,), (count,), (int(block["rows"]), 2)]
+    header = _header(path, size)
+    for block in header["blocks"]:
+        bits, count, rows = (int(block[name]) for name in ("bits", "postings", "rows"))
+        shapes = [((1 << bits) + 1,), (count,), (count,), (rows, 2), (rows, int(header["width"]))]
         arrays: list[NDArray[Any]] = []
-        for shape, kind in zip(shapes, ("u4", "u4", "u4", "u8"), strict=True):
+        for shape, kind in zip(shapes, ("u4", "u4", "u4", "u8", "i8"), strict=True):
             length = math.prod(shape) * np.dtype(kind).itemsize
             if offset + length > size:
                 raise ValueError(f"{path}: is cut short")
             arrays.append(_mapped(path, offset, shape, kind))
             offset += length + _padding(length)
-        yield from _find(keys, bits, *arrays)
+        yield bits, arrays
 
 
 def _mapped(path: Path, offset: int, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
@@ -136,14 +183,16 @@ def _mapped(path: Path, offset: int, shape: tuple[int, ...], kind: str) -> NDArr
     return np.memmap(path, kind, "r", offset, shape).view(np.ndarray)
 
 
-def _header(path: Path, size: int) -> dict[str, list[dict[str, int]]]:
+def _header(path: Path, size: int) -> dict[str, Any]:
     with path.open("rb") as stream:
         stream.seek(max(0, size - 8))
         length = int.from_bytes(stream.read(8), "little")
         if not 0 < length <= size - 8:
             raise ValueError(f"{path}: is no index of keys")
         stream.seek(size - 8 - length)
-        header: dict[str, list[dict[str, int]]] = json.loads(stream.read(length))
+        header: dict[str, Any] = json.loads(stream.read(length))
+    if header.get("version") != _VERSION:
+        raise ValueError(f"{path}: is an index of another version")
     return header
 
 

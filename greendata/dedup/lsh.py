@@ -64,11 +64,13 @@ class BandBatch:
         digests: uint64 [n, 2].
         keys: uint64 [n, bands].
         usable: bool [n]; false for documents without tokens, copies and objects that left.
+        facts: int64 [n, width], what else an index of keys tells of each.
     """
 
     digests: NDArray[np.uint64]
     keys: NDArray[np.uint64]
     usable: NDArray[np.bool_]
+    facts: NDArray[np.int64]
 
 
 ReadBands = Callable[[], Iterator[BandBatch]]

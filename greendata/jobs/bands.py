@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 BAND_COLUMNS = ["digest_high", "digest_low", "tokens", "band_keys"]
 BAND_ROWS = 65_536
+FACTS = ["object_id", "row", "row_group", "text_bytes", "tokens"]
+"""Columns of ``documents`` that an index of keys holds, too."""
+
 _NONE = slice(0, 0)
 
 
@@ -36,16 +39,27 @@ class BandFile:
     unusable: NDArray[np.int64]
 
 
-def band_batch(batch: pa.RecordBatch, unusable: NDArray[np.int64] | slice = _NONE) -> BandBatch:
-    """Keys of a batch with BAND_COLUMNS, of which some rows, by position, are not to be used."""
+def band_batch(
+    batch: pa.RecordBatch,
+    unusable: NDArray[np.int64] | slice = _NONE,
+    facts: Sequence[str] = (),
+) -> BandBatch:
+    """Keys of a batch with BAND_COLUMNS, of which some rows, by position, are not to be used.
+
+    ``facts`` are further columns.
+    """
     usable = batch["tokens"].to_numpy() > 0
     usable[unusable] = False
     keys = batch["band_keys"].flatten().to_numpy().view(np.uint64)
     digests = np.stack([batch["digest_high"].to_numpy(), batch["digest_low"].to_numpy()], axis=1)
+    told = np.empty((batch.num_rows, len(facts)), np.int64)
+    for place, name in enumerate(facts):
+        told[:, place] = batch[name].to_numpy()
     return BandBatch(
         digests=digests.view(np.uint64),
         keys=keys.reshape(batch.num_rows, -1),
         usable=usable,
+        facts=told,
     )
 
 

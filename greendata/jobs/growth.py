@@ -9,10 +9,10 @@ indexes of keys tell; everything else stays as the last results have it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,13 +26,14 @@ from greendata.catalog.queries import (
     documents_query,
     hex_digest,
 )
-from greendata.dedup.keyindex import find_keys
+from greendata.dedup.keyindex import Rows, find_digests, find_keys
 from greendata.dedup.lsh import BandBatch
 from greendata.dedup.sets import sorted_set
-from greendata.jobs.bands import BAND_COLUMNS, band_batch
+from greendata.jobs.bands import BAND_COLUMNS, FACTS, band_batch
 from greendata.jobs.keyindexes import index_keys, read_all_bands
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
@@ -77,14 +78,14 @@ def narrow(
     try:
         if not _add_digests(connection, neighbours, most):
             return False
+        connection.execute(_ADD_GROUPS)
+        if _count(connection, "settled_rows") > most:
+            return False
+        _load_chosen(connection, indexes, pending)
     except (FileNotFoundError, ValueError):  # removed meanwhile, or damaged: made again later
         for path in indexes:
             path.unlink(missing_ok=True)
         return False
-    connection.execute(_ADD_GROUPS)
-    if _count(connection, "settled_rows") > most:
-        return False
-    connection.execute(_CHOSEN)
     connection.execute(_DOCUMENTS_BEFORE)
     connection.execute(_VERIFIED_BEFORE, {"threshold": threshold})
     connection.execute(_SHARED_BEFORE)
@@ -161,7 +162,7 @@ INSERT INTO settled_rows
 """
 
 
-def _neighbours(indexes: list[Path], pending: Pending) -> Iterator[NDArray[np.uint64]]:
+def _neighbours(indexes: Iterable[Path], pending: Pending) -> Iterator[NDArray[np.uint64]]:
     """Digests of texts that have a band key of a text that came."""
     keys = [
         batch.keys[batch.usable].ravel() for batch in read_all_bands(list(pending.document_files))
@@ -218,11 +219,71 @@ INSERT INTO settled_rows
     ANTI JOIN settled_rows USING (digest_high, digest_low);
 """
 
-_CHOSEN = """
+
+def _load_chosen(
+    connection: DuckDBPyConnection, indexes: Mapping[Path, list[str]], pending: Pending
+) -> None:
+    """Table ``chosen_rows``: fingerprints of the settled texts, and where they are.
+
+    Rows of this scan are few; those of others are found in the indexes, so that the fingerprints
+    of all documents are not gone through.
+    """
+    import pyarrow as pa
+
+    came = list(pending.document_files)
+    if came:
+        create_rows(connection, "came", came)
+    else:
+        create_view(connection, "came_rows", "SELECT * FROM documents_rows WHERE false")
+    names = [*came, *(name for indexed in indexes.values() for name in indexed)]
+    files = pa.table({"filename": names, "file": np.arange(len(names), dtype=np.int32)})
+    create_table(connection, "chosen_files", files)
+    connection.execute(_CHOSEN)
+    first = len(came)
+    texts = _settled_digests(connection)
+    for path, indexed in indexes.items():
+        for found in find_digests(path, texts):
+            create_table(connection, "found_rows", _found_rows(found, indexed, first))
+            connection.execute(_CHOSEN_BEFORE, [path.stem])
+        first += len(indexed)
+
+
+def _settled_digests(connection: DuckDBPyConnection) -> NDArray[np.uint64]:
+    found = connection.execute("SELECT digest_high, digest_low FROM settled_rows").fetchnumpy()
+    halves = [np.asarray(found[half], np.int64) for half in ("digest_high", "digest_low")]
+    return np.stack(halves, axis=1).view(np.uint64)
+
+
+def _found_rows(found: Rows, files: list[str], first: int) -> pa.Table:
+    """Rows of an index as those of the table ``documents``, with the number of their file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    counts = [pq.read_metadata(file).num_rows for file in files]
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    places = np.searchsorted(starts, found.rows, "right") - 1
+    columns = dict(zip(FACTS, found.facts.T.copy(), strict=True))
+    digests = found.digests.view(np.int64).T.copy()
+    columns |= {"digest_high": digests[0], "digest_low": digests[1]}
+    columns |= {"file": places + first, "file_row_number": found.rows - starts[places]}
+    return pa.table(columns)
+
+
+_COLUMNS = """
+    row, row_group::INTEGER AS row_group, digest_high, digest_low, text_bytes, tokens,
+    file::INTEGER AS file, file_row_number
+"""
+
+_CHOSEN = f"""
 CREATE OR REPLACE TEMP TABLE chosen_rows AS
-    SELECT object_id, scan_id, row, row_group, digest_high, digest_low, text_bytes, tokens,
-        filename, file_row_number
-    FROM documents_rows SEMI JOIN settled_rows USING (digest_high, digest_low)
+    SELECT object_id, scan_id, {_COLUMNS} FROM came_rows JOIN chosen_files USING (filename)
+    SEMI JOIN settled_rows USING (digest_high, digest_low)
+"""
+
+_CHOSEN_BEFORE = f"""
+INSERT INTO chosen_rows
+    SELECT object_id, ? AS scan_id, {_COLUMNS} FROM found_rows
+    SEMI JOIN settled_rows USING (digest_high, digest_low)
 """
 
 _DOCUMENTS_BEFORE = """
@@ -252,11 +313,13 @@ class ChosenDocuments:
     """The first document of each text that is looked at again.
 
     Attributes:
-        files, rows: of its fingerprint: the file, and the row in it; by file and row.
+        names: files of fingerprints.
+        files, rows: of its fingerprint: number of the file, and the row in it; by file and row.
         positions: int64.
     """
 
-    files: NDArray[Any]
+    names: list[str]
+    files: NDArray[np.int32]
     rows: NDArray[np.int64]
     positions: NDArray[np.int64]
 
@@ -264,15 +327,17 @@ class ChosenDocuments:
 def choose_documents(connection: DuckDBPyConnection) -> ChosenDocuments:
     """Of each text in ``settled_rows`` that is there and has tokens."""
     places = connection.execute(
-        f"SELECT filename, file_row_number, (object_order << {POSITION_BITS}) | row AS position"
+        f"SELECT file, file_row_number, (object_order << {POSITION_BITS}) | row AS position"
         " FROM chosen_rows d JOIN objects o ON d.object_id = o.object_id"
         "  AND d.scan_id = o.documents_scan_id AND o.status = 'read'"
         " WHERE tokens > 0 QUALIFY row_number() OVER ("
         "  PARTITION BY digest_high, digest_low ORDER BY position) = 1"
-        " ORDER BY filename, file_row_number"
+        " ORDER BY file, file_row_number"
     ).fetchnumpy()
+    names = connection.execute("SELECT filename FROM chosen_files ORDER BY file").fetchall()
     return ChosenDocuments(
-        files=np.asarray(places["filename"]),
+        names=[name for (name,) in names],
+        files=np.asarray(places["file"], np.int32),
         rows=np.asarray(places["file_row_number"], np.int64),
         positions=np.asarray(places["position"], np.int64),
     )
@@ -282,9 +347,10 @@ def read_chosen_bands(documents: ChosenDocuments) -> Iterator[BandBatch]:
     """Band keys of these documents, in order, read from their row groups only."""
     import pyarrow.parquet as pq
 
-    for name in np.unique(documents.files) if len(documents.files) else ():
-        chosen = documents.rows[documents.files == name]
-        with pq.ParquetFile(name) as file:
+    for number in sorted_set(documents.files).tolist():
+        lo, hi = np.searchsorted(documents.files, [number, number + 1])
+        chosen = documents.rows[lo:hi]
+        with pq.ParquetFile(documents.names[number]) as file:
             start = 0
             for group in range(file.metadata.num_row_groups):
                 stop = start + file.metadata.row_group(group).num_rows

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greendata.dedup.keyindex import write_index
-from greendata.jobs.bands import BAND_COLUMNS, BAND_ROWS, band_batch
+from greendata.jobs.bands import BAND_COLUMNS, BAND_ROWS, FACTS, band_batch
 
 if TYPE_CHECKING:
     from greendata.catalog.tables import Catalog
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 _ABANDONED_SECONDS = 86_400.0
 
 
-def index_keys(files: list[str]) -> list[Path]:
-    """The indexes of keys of these files of fingerprints, made where there are none yet."""
+def index_keys(files: list[str]) -> dict[Path, list[str]]:
+    """The indexes of keys of these files of fingerprints, made where there are none yet.
+
+    Beside each the files it is of, whose rows it has in order.
+    """
     indexes = _by_index(files)
     for path, indexed in indexes.items():
         if not path.exists():
-            write_index(path, read_all_bands(indexed))
-    return list(indexes)
+            write_index(path, read_all_bands(indexed, FACTS))
+    return indexes
 
 
 def existing_indexes(files: list[str]) -> list[Path] | None:
@@ -65,11 +68,12 @@ def _by_index(files: list[str]) -> dict[Path, list[str]]:
     return found
 
 
-def read_all_bands(files: list[str]) -> Iterator[BandBatch]:
-    """Band keys of all rows of some files of fingerprints, in order."""
+def read_all_bands(files: list[str], facts: Sequence[str] = ()) -> Iterator[BandBatch]:
+    """Band keys of all rows of some files of fingerprints, in order, and further columns."""
     import pyarrow.parquet as pq
 
+    columns = sorted({*BAND_COLUMNS, *facts})
     for file in files:
         with pq.ParquetFile(file) as stream:
-            for batch in stream.iter_batches(BAND_ROWS, columns=BAND_COLUMNS, use_threads=False):
-                yield band_batch(batch)
+            for batch in stream.iter_batches(BAND_ROWS, columns=columns, use_threads=False):
+                yield band_batch(batch, facts=facts)

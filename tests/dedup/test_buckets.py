@@ -22,7 +22,8 @@ def batches(keys: np.ndarray, usable: np.ndarray, size: int) -> Iterator[BandBat
     for start in range(0, len(keys), size):
         part = slice(start, start + size)
         digests = np.zeros((len(keys[part]), 2), np.uint64)
-        yield BandBatch(digests=digests, keys=keys[part], usable=usable[part])
+        facts = np.empty((len(digests), 0), np.int64)
+        yield BandBatch(digests=digests, keys=keys[part], usable=usable[part], facts=facts)
 
 
 def buckets_of(

@@ -31,6 +31,7 @@ def batches(rows: list[tuple[list[int], bool]], size: int) -> Iterator[BandBatch
             digests=np.stack([numbers, numbers + np.uint64(1000)], axis=1),
             keys=np.array([keys for keys, _ in part], np.uint64),
             usable=np.array([usable for _, usable in part], np.bool_),
+            facts=np.stack([numbers, numbers * np.uint64(2)], axis=1).astype(np.int64),
         )
 
 

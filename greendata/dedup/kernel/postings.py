@@ -77,6 +77,33 @@ def find_postings(asked, first, bits, offsets, checks, rows, found_asked, found_
     return n, asked.shape[0]
 
 
+@njit(nogil=True, cache=True)
+def _is_marked(marks, bit):
+    return marks[bit >> uint64(6)] & (uint64(1) << (bit & uint64(63))) != 0
+
+
+@njit("void(Array(u8, 2, 'C', readonly=True), i8, u8[::1])", nogil=True, cache=True)
+def mark_digests(digests, shift, marks):
+    """Set the bit of each half of each digest, its upper bits (``half >> shift``), in a bitmap."""
+    for d in range(digests.shape[0]):
+        for half in range(2):
+            bit = digests[d, half] >> uint64(shift)
+            marks[bit >> uint64(6)] |= uint64(1) << (bit & uint64(63))
+
+
+@njit("i8(Array(u8, 2, 'C', readonly=True), i8, u8[::1], i8[::1])", nogil=True, cache=True)
+def find_marked(digests, shift, marks, rows):
+    """Write the numbers of digests both of whose bits are set; returns how many there are."""
+    n = np.int64(0)
+    for d in range(digests.shape[0]):
+        if _is_marked(marks, digests[d, 0] >> uint64(shift)) and _is_marked(
+            marks, digests[d, 1] >> uint64(shift)
+        ):
+            rows[n] = d
+            n += 1
+    return n
+
+
 @njit("void(i8[::1], i4[::1], i4[::1])", nogil=True, cache=True)
 def label_groups(starts, members, labels):
     """Label each rank with the lowest one that buckets connect it with.
