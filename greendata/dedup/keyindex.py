@@ -8,7 +8,7 @@ It stands beside immutable files of fingerprints and can always be made again fr
         rows     uint32 [postings]      row in the block
         digests  uint64 [rows, 2]
         facts    int64 [rows, width]    what else is told of each document
-    JSON {"version", "width", "blocks": [{"rows", "bits", "postings"}]}, and its length in 8 bytes
+    JSON {"version", "blocks": [{"rows", "bits", "postings", "width"}]}, and its length in 8 bytes
 
 A bucket is the upper ``bits`` of a key. A posting may be of a key that differs in the bits that
 are not kept (1 in 2**32 of a bucket's); who needs certainty reads the keys of what is found.
@@ -31,12 +31,12 @@ from greendata.dedup.lsh import BandBatch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK_ROWS = 1 << 21
-"""A key is looked up in each block, and a block is in memory (0.5 GB) while it is written."""
+BLOCK_ROWS = 1 << 19
+"""A key is looked up in each block, and a block is in memory (0.2 GB) while it is written."""
 
 _VERSION = 2
 _ALIGNMENT = 64
-_BUCKET_POSTINGS = 8
+_BUCKET_POSTINGS = 16
 _MIN_BITS, _MAX_BITS = 4, 24
 _FOUND_ROWS = 1 << 18
 _BITS_PER_DIGEST = 64
@@ -67,18 +67,14 @@ def write_index(path: Path, batches: Iterator[BandBatch]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     parts, blocks = path.with_name(f"{path.name}.{uuid.uuid4().hex}"), []
-    width = 0
     try:
         with parts.open("wb") as stream:
-            for block in _blocks(batches):
-                arrays, header = _postings(block)
+            for arrays, header in _blocks(batches):
                 blocks.append(header)
-                width = arrays[-1].shape[1]
                 for array in arrays:
                     stream.write(array.data)
                     stream.write(b"\0" * _padding(array.nbytes))
-            described = json.dumps({"version": _VERSION, "width": width, "blocks": blocks}).encode()
-            described += b"\n"
+            described = json.dumps({"version": _VERSION, "blocks": blocks}).encode() + b"\n"
             stream.write(described)
             stream.write(len(described).to_bytes(8, "little"))
         parts.replace(path)
@@ -90,38 +86,60 @@ def _padding(size: int) -> int:
     return -size % _ALIGNMENT
 
 
-def _blocks(batches: Iterator[BandBatch]) -> Iterator[list[BandBatch]]:
-    held: list[BandBatch] = []
-    count = 0
+class _Block:
+    """Rows of a block in memory that is taken once: touching new memory took a third of the time.
+
+    A batch that does not fit any more comes back; a first one always fits.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._columns: list[NDArray[Any]] = []
+        self._checks, self._rows = (np.empty(0, np.uint32) for _ in range(2))
+
+    def add(self, batch: BandBatch) -> bool:
+        """Take a batch, or leave it for the next block."""
+        columns = [batch.keys, batch.usable, batch.digests, batch.facts]
+        stop = self.count + len(batch.usable)
+        if self.count == 0 and (not self._columns or stop > len(self._columns[0])):
+            room = max(stop, BLOCK_ROWS)
+            self._columns = [np.empty((room, *c.shape[1:]), c.dtype) for c in columns]
+        if stop > len(self._columns[0]):
+            return False
+        for held, column in zip(self._columns, columns, strict=True):
+            held[self.count : stop] = column
+        self.count = stop
+        return True
+
+    def arrays(self) -> tuple[list[NDArray[Any]], dict[str, int]]:
+        """What is written of it, good until the next ``add``, and its header."""
+        from greendata.dedup.kernel.postings import count_postings, fill_postings
+
+        keys, usable, digests, facts = (column[: self.count] for column in self._columns)
+        size = int(usable.sum()) * keys.shape[1]
+        wanted = math.ceil(math.log2(max(1, size / _BUCKET_POSTINGS)))
+        bits = min(_MAX_BITS, max(_MIN_BITS, wanted))
+        heads = np.zeros((1 << bits) + 1, np.uint32)
+        count_postings(keys, usable, bits, heads)
+        offsets = np.cumsum(heads, dtype=np.uint32)
+        if len(self._checks) < size:
+            self._checks, self._rows = (np.empty(size, np.uint32) for _ in range(2))
+        checks, rows = self._checks[:size], self._rows[:size]
+        heads[:] = offsets
+        fill_postings(keys, usable, bits, 0, heads, checks, rows)
+        header = {"rows": self.count, "bits": bits, "postings": size, "width": facts.shape[1]}
+        self.count = 0
+        return [offsets, checks, rows, digests, facts], header
+
+
+def _blocks(batches: Iterator[BandBatch]) -> Iterator[tuple[list[NDArray[Any]], dict[str, int]]]:
+    block = _Block()
     for batch in batches:
-        held.append(batch)
-        count += len(batch.usable)
-        if count >= BLOCK_ROWS:
-            yield held
-            held, count = [], 0
-    if count:
-        yield held
-
-
-def _postings(block: list[BandBatch]) -> tuple[list[NDArray[Any]], dict[str, int]]:
-    from greendata.dedup.kernel.postings import count_postings, fill_postings
-
-    size = sum(int(batch.usable.sum()) * batch.keys.shape[1] for batch in block)
-    wanted = math.ceil(math.log2(max(1, size / _BUCKET_POSTINGS)))
-    bits = min(_MAX_BITS, max(_MIN_BITS, wanted))
-    heads = np.zeros((1 << bits) + 1, np.uint32)
-    for batch in block:
-        count_postings(batch.keys, batch.usable, bits, heads)
-    offsets = np.cumsum(heads, dtype=np.uint32)
-    checks, rows = np.empty(size, np.uint32), np.empty(size, np.uint32)
-    heads[:], first = offsets, 0
-    for batch in block:
-        fill_postings(batch.keys, batch.usable, bits, first, heads, checks, rows)
-        first += len(batch.usable)
-    header = {"rows": first, "bits": bits, "postings": size}
-    digests = np.concatenate([batch.digests for batch in block])
-    facts = np.concatenate([batch.facts for batch in block])
-    return [offsets, checks, rows, digests, facts], header
+        if not block.add(batch):
+            yield block.arrays()
+            block.add(batch)
+    if block.count:
+        yield block.arrays()
 
 
 def find_keys(path: Path, keys: NDArray[np.uint64]) -> Iterator[Postings]:
@@ -165,8 +183,9 @@ def _arrays(path: Path) -> Iterator[tuple[int, list[NDArray[Any]]]]:
     size = path.stat().st_size
     header = _header(path, size)
     for block in header["blocks"]:
-        bits, count, rows = (int(block[name]) for name in ("bits", "postings", "rows"))
-        shapes = [((1 << bits) + 1,), (count,), (count,), (rows, 2), (rows, int(header["width"]))]
+        names = ("bits", "postings", "rows", "width")
+        bits, count, rows, width = (int(block[name]) for name in names)
+        shapes = [((1 << bits) + 1,), (count,), (count,), (rows, 2), (rows, width)]
         arrays: list[NDArray[Any]] = []
         for shape, kind in zip(shapes, ("u4", "u4", "u4", "u8", "i8"), strict=True):
             length = math.prod(shape) * np.dtype(kind).itemsize
