@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from greendata.catalog.queries import SQL_TYPES, create_table, hex_digest
+from greendata.catalog.queries import SQL_TYPES, create_table
 from greendata.catalog.schemas import SCHEMAS
 from greendata.dedup.buckets import (
     MOST_ROWS,
@@ -27,6 +27,7 @@ from greendata.dedup.overlap import Sources, load_overlaps, update_overlaps
 from greendata.dedup.verify import Comparisons, Verifier, open_spill
 from greendata.errors import LimitExceededError
 from greendata.jobs.bands import band_files, positions_of, read_bands
+from greendata.jobs.duplicate_rows import load_duplicates, sorted_duplicates
 from greendata.jobs.growth import choose_documents, read_chosen_bands
 from greendata.jobs.rereading import TextReader, known_objects
 from greendata.jobs.spread_members import spread_entries
@@ -125,7 +126,7 @@ def resolve(
     decision, reader = _decide(connection, store, settings, progress, buckets, known)
     progress.stage("writing results")
     _load_decision(connection, decision, settings.parameters.threshold, len(known.better))
-    _load_duplicates(connection)
+    load_duplicates(connection)
     crowded = 0
     if settings.is_for_catalog:
         _load_groups(connection, buckets)
@@ -375,36 +376,6 @@ CREATE OR REPLACE TEMP TABLE shared_texts AS
 """
 
 
-def _load_duplicates(connection: DuckDBPyConnection) -> None:
-    """Table ``duplicate_rows``: every redundant document beside the one that is kept for it."""
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE partners AS"
-        " SELECT * FROM near UNION ALL SELECT * FROM unverified"
-        " UNION ALL SELECT digest_high, digest_low, position, 1.0, 1.0, 'exact'"
-        " FROM copies ANTI JOIN near USING (digest_high, digest_low)"
-    )
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE kept_documents AS"
-        " SELECT * FROM documents"
-        " SEMI JOIN (SELECT DISTINCT kept_position AS position FROM partners) USING (position)"
-    )
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE duplicate_rows AS SELECT"
-        " d.uri AS document_uri, d.row AS document_row, k.uri AS kept_uri, k.row AS kept_row,"
-        " p.kind, p.jaccard, p.containment,"
-        " d.text_bytes AS document_text_bytes, k.text_bytes AS kept_text_bytes,"
-        " d.dataset AS document_dataset, k.dataset AS kept_dataset,"
-        " od.etag AS document_etag, ok.etag AS kept_etag,"
-        " d.row_group AS document_row_group, k.row_group AS kept_row_group,"
-        f" {hex_digest('d')} AS document_digest, {hex_digest('k')} AS kept_digest"
-        " FROM documents d JOIN partners p USING (digest_high, digest_low)"
-        " JOIN kept_documents k ON k.position = p.kept_position"
-        " JOIN objects od ON od.object_order = d.object_order"
-        " JOIN objects ok ON ok.object_order = k.object_order"
-        " WHERE d.position <> p.kept_position"
-    )
-
-
 def _load_groups(connection: DuckDBPyConnection, buckets: Buckets) -> None:
     """Table ``group_rows``: the texts that buckets connect, by the digest of the best of them."""
     from greendata.dedup.kernel.postings import label_groups
@@ -467,9 +438,14 @@ def write_result(connection: DuckDBPyConnection, name: str, path: Path) -> int:
     columns = ", ".join(
         f"{column.name}::{SQL_TYPES[str(column.type)]} AS {column.name}" for column in SCHEMAS[name]
     )
-    query = f"SELECT {columns} FROM {name.removesuffix('s')}_rows ORDER BY {_ORDER[name]}"
+    if name == "duplicates":
+        query = sorted_duplicates(_ORDER[name])
+    else:
+        query = f"SELECT * FROM {name.removesuffix('s')}_rows ORDER BY {_ORDER[name]}"
     target = str(path).replace("'", "''")
-    done = connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+    done = connection.execute(
+        f"COPY (SELECT {columns} FROM ({query})) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+    )
     return int(done.fetchall()[0][0])
 
 
