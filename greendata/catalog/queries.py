@@ -43,15 +43,13 @@ def create_views(
     each URI that is not removed, with its place in the keep order (``object_order``), and
     ``documents`` only those of readable objects, with ``position`` = object_order and row in one.
     """
-    _create_scans(connection, snapshot)
-    _create_raw(connection, catalog, "objects", snapshot.scan_ids)
+    create_objects(connection, catalog, snapshot, pending)
     documents = catalog.files("documents", snapshot.scan_ids)
     create_rows(
         connection, "documents", documents + list(pending.document_files if pending else [])
     )
     _create_raw(connection, catalog, "pairs", snapshot.scan_ids)
     _create_results(connection, catalog, snapshot)
-    _create_objects(connection, pending)
     create_view(connection, "documents", documents_query("documents_rows"))
     _create_pairs(connection, pending)
 
@@ -107,8 +105,15 @@ def create_run_views(
         )
 
 
-def _create_objects(connection: DuckDBPyConnection, pending: Pending | None) -> None:
-    """Table ``objects``; rows of a pending scan are newer than all others."""
+def create_objects(
+    connection: DuckDBPyConnection,
+    catalog: Catalog,
+    snapshot: Snapshot,
+    pending: Pending | None = None,
+) -> None:
+    """Tables ``scans`` and ``objects`` alone; rows of a pending scan are newer than all others."""
+    _create_scans(connection, snapshot)
+    _create_raw(connection, catalog, "objects", snapshot.scan_ids)
     rows = (
         f"SELECT {columns_sql('objects')}, scan_id, s.sequence"
         " FROM objects_rows o JOIN scans s USING (scan_id)"

@@ -23,7 +23,21 @@ def sorted_duplicates(order: str) -> str:
 def _shown(places: str) -> str:
     document = hex_digest("d")
     kept = document.replace("digest_", "kept_")
-    return f"SELECT *, {document} AS document_digest, {kept} AS kept_digest FROM {places} d"
+    names = ", ".join(f"{name}::VARCHAR AS {name}" for name in _NAMES)
+    return (
+        f"SELECT * REPLACE ({names}), {document} AS document_digest, {kept} AS kept_digest"
+        f" FROM {places} d"
+    )
+
+
+_NAMES = (
+    "document_uri",
+    "kept_uri",
+    "document_dataset",
+    "kept_dataset",
+    "document_etag",
+    "kept_etag",
+)
 
 
 # Names are numbers of an ENUM and digests two integers until they are shown: rows are sorted, and

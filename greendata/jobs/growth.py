@@ -19,6 +19,7 @@ import numpy as np
 from greendata.catalog.queries import (
     POSITION_BITS,
     Pending,
+    create_objects,
     create_rows,
     create_table,
     create_view,
@@ -62,9 +63,10 @@ def narrow(
     Returns:
         False where it touches so much that all may as well be resolved; the views are whole then.
     """
-    create_views(connection, catalog, base)
-    _load_before(connection)
+    create_objects(connection, catalog, base)
+    connection.execute(_OBJECTS_BEFORE)
     create_views(connection, catalog, base, pending)
+    connection.execute(_UNREAD)
     _load_seeds(connection, pending)
     ((documents,),) = connection.execute(
         "SELECT coalesce(sum(documents), 0) FROM objects WHERE status = 'read'"
@@ -97,23 +99,19 @@ def _count(connection: DuckDBPyConnection, table: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
 
 
-def _load_before(connection: DuckDBPyConnection) -> None:
-    """Objects as the last results saw them, and texts of pairs that could not be read then."""
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE objects_before AS"
-        " SELECT store_id, uri, dataset, object_id, documents_scan_id FROM objects"
-        " WHERE status = 'read'"
-    )
-    connection.execute(_UNREAD)
+# Objects as the last results saw them.
+_OBJECTS_BEFORE = """
+CREATE OR REPLACE TEMP TABLE objects_before AS
+    SELECT store_id, uri, dataset, object_id, documents_scan_id FROM objects WHERE status = 'read'
+"""
 
-
-# Pairs without a Jaccard whose texts both are in objects, not in an index alone.
+# Pairs of texts that could not be read then. ``pairs_rows`` are those of committed scans.
 _UNREAD = """
 CREATE OR REPLACE TEMP TABLE unread_pairs AS
     SELECT DISTINCT a_digest_high, a_digest_low, b_digest_high, b_digest_low
-    FROM pairs p WHERE jaccard IS NULL;
+    FROM pairs_rows p WHERE jaccard IS NULL;
 DELETE FROM unread_pairs p WHERE EXISTS (
-    SELECT 1 FROM pairs k WHERE k.jaccard IS NOT NULL
+    SELECT 1 FROM pairs_rows k WHERE k.jaccard IS NOT NULL
     AND k.a_digest_high = p.a_digest_high AND k.a_digest_low = p.a_digest_low
     AND k.b_digest_high = p.b_digest_high AND k.b_digest_low = p.b_digest_low);
 CREATE OR REPLACE TEMP TABLE unread_texts AS

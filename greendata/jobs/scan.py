@@ -17,6 +17,7 @@ from greendata.catalog.failures import storage_errors
 from greendata.catalog.queries import (
     Pending,
     create_current_views,
+    create_objects,
     create_table,
     create_views,
 )
@@ -158,7 +159,7 @@ class Scanning:
         if self.request.starts_over or self.base.last is None:
             return SCHEMAS["objects"].empty_table()
         with self._connect() as connection:
-            create_views(connection, self.catalog, self.base)
+            create_objects(connection, self.catalog, self.base)
             columns = ", ".join(SCHEMAS["objects"].names)
             return connection.sql(f"SELECT {columns} FROM objects").to_arrow_table()
 
