@@ -156,7 +156,7 @@ def find_keys(path: Path, keys: NDArray[np.uint64]) -> Iterator[Postings]:
 
 
 def find_digests(path: Path, digests: NDArray[np.uint64]) -> Iterator[Rows]:
-    """Rows of an index file that have one of these digests, and one in 4,000 of the others.
+    """Rows of an index file that have one of these digests, and about one in 1,000 of the others.
 
     Args:
         digests: uint64 [n, 2].

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greendata.dedup import keyindex
-from greendata.dedup.keyindex import find_keys, write_index
+from greendata.dedup.keyindex import find_digests, find_keys, write_index
 from greendata.dedup.lsh import BandBatch
 from tests.examples import examples
 
@@ -79,6 +79,48 @@ def test_an_index_that_is_cut_short_or_none_is_told(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ValueError):  # noqa: PT011 - of several modules
             found(path, [1])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 40), st.lists(st.integers(0, 50), max_size=20), st.integers(1, 30))
+def test_every_row_with_a_digest_is_found(
+    tmp_path_factory: pytest.TempPathFactory, count: int, asked: list[int], block: int
+) -> None:
+    path = tmp_path_factory.mktemp("index") / "x.keys"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyindex, "BLOCK_ROWS", block)
+        write_index(path, batches([([1, 2, 3], row % 2 == 0) for row in range(count)], 7))
+    halves = np.array(asked, np.uint64)
+    parts = list(find_digests(path, np.stack([halves, halves + np.uint64(1000)], axis=1)))
+    rows = [row for part in parts for row in part.rows.tolist()]
+    assert rows == sorted(set(rows))
+    assert {row for row in asked if row < count} <= set(rows) <= set(range(count))
+    for part in parts:
+        assert part.digests[:, 0].tolist() == part.rows.tolist()
+        assert part.facts.tolist() == [[row, 2 * row] for row in part.rows.tolist()]
+
+
+def test_few_other_rows_are_found_with_the_digests_asked_for(tmp_path: Path) -> None:
+    digests = np.random.default_rng(3).integers(0, 1 << 63, (100_000, 2), np.uint64)
+    digests <<= np.uint64(1)
+    batch = BandBatch(
+        digests=digests,
+        keys=np.zeros((len(digests), 1), np.uint64),
+        usable=np.zeros(len(digests), np.bool_),
+        facts=np.empty((len(digests), 0), np.int64),
+    )
+    write_index(tmp_path / "x.keys", iter([batch]))
+    (found,) = find_digests(tmp_path / "x.keys", digests[::100].copy())
+    assert set(range(0, len(digests), 100)) <= set(found.rows.tolist())
+    assert len(found.rows) < 1000 + len(digests) / 400
+
+
+def test_an_index_of_another_version_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.keys"
+    write_index(path, batches([([1, 2, 3], True)], 1))
+    path.write_bytes(path.read_bytes().replace(b'"version": 2', b'"version": 1'))
+    with pytest.raises(ValueError, match="another version"):
+        found(path, [1])
 
 
 def test_nothing_is_left_behind_when_it_fails(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from greendata.catalog.places import LocalPlace
 from greendata.catalog.tables import Catalog
-from greendata.jobs import growth
+from greendata.errors import LimitExceededError
+from greendata.jobs import growth, resolve
 from tests.jobs.made_scans import (
     duplicates,
     kept_digests,
@@ -118,3 +119,22 @@ def test_a_text_that_could_not_be_read_is_tried_again(
     write_lines(world / "data" / "d.jsonl", [text(200)])
     run_scan(world / "data" / "d.jsonl", catalog=world / "c")
     assert "candidate" not in kinds(world / "c").values()
+
+
+def test_copies_elsewhere_of_a_text_that_is_touched_are_looked_at_too(world: Path) -> None:
+    write_lines(world / "data" / "c.jsonl", [text(3), text(11), text(3)])
+    run_scan(world / "data", catalog=world / "c")
+    write_lines(world / "data" / "d.jsonl", [variant(text(3), 2)])
+    run_scan(world / "data", catalog=world / "c")
+    assert settled(world / "c") == 3
+    run_scan(world / "data", catalog=world / "whole")
+    assert duplicates(world / "c") == duplicates(world / "whole")
+    assert len(duplicates(world / "c")) == 5
+
+
+def test_more_documents_than_can_be_numbered_are_refused(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "MOST_ROWS", 30)
+    with pytest.raises(LimitExceededError, match="has 31 documents"):
+        run_scan(world / "data", catalog=world / "c", starts_over=True)
