@@ -81,7 +81,7 @@ def test_an_index_that_is_cut_short_or_none_is_told(tmp_path: Path) -> None:
             found(path, [1])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 @given(st.integers(0, 40), st.lists(st.integers(0, 50), max_size=20), st.integers(1, 30))
 def test_every_row_with_a_digest_is_found(
     tmp_path_factory: pytest.TempPathFactory, count: int, asked: list[int], block: int
