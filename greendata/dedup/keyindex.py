@@ -31,8 +31,8 @@ from greendata.dedup.lsh import BandBatch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK_ROWS = 1 << 19
-"""A key is looked up in each block, and a block is in memory (0.2 GB) while it is written."""
+BLOCK_ROWS = 1 << 20
+"""A key is looked up in each block, and a block is in memory (0.3 GB) while it is written."""
 
 _VERSION = 2
 _ALIGNMENT = 64

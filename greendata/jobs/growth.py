@@ -227,6 +227,7 @@ def _load_chosen(
     of all documents are not gone through.
     """
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     came = list(pending.document_files)
     if came:
@@ -240,8 +241,11 @@ def _load_chosen(
     first = len(came)
     texts = _settled_digests(connection)
     for path, indexed in indexes.items():
-        for found in find_digests(path, texts):
-            create_table(connection, "found_rows", _found_rows(found, indexed, first))
+        rows = [pq.read_metadata(name).num_rows for name in indexed]
+        starts = np.concatenate([[0], np.cumsum(rows)])
+        parts = [_found_rows(found, starts, first) for found in find_digests(path, texts)]
+        if parts:
+            create_table(connection, "found_rows", pa.concat_tables(parts))
             connection.execute(_CHOSEN_BEFORE, [path.stem])
         first += len(indexed)
 
@@ -252,13 +256,15 @@ def _settled_digests(connection: DuckDBPyConnection) -> NDArray[np.uint64]:
     return np.stack(halves, axis=1).view(np.uint64)
 
 
-def _found_rows(found: Rows, files: list[str], first: int) -> pa.Table:
-    """Rows of an index as those of the table ``documents``, with the number of their file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _found_rows(found: Rows, starts: NDArray[np.int64], first: int) -> pa.Table:
+    """Rows of an index as those of the table ``documents``, with the number of their file.
 
-    counts = [pq.read_metadata(file).num_rows for file in files]
-    starts = np.concatenate([[0], np.cumsum(counts)])
+    Args:
+        starts: where each of the index's files begins among its rows.
+        first: the number of the first of these files.
+    """
+    import pyarrow as pa
+
     places = np.searchsorted(starts, found.rows, "right") - 1
     columns = dict(zip(FACTS, found.facts.T.copy(), strict=True))
     digests = found.digests.view(np.int64).T.copy()

@@ -17,6 +17,10 @@ DEFAULT_MAX_REMOVAL_SHARE = 0.9
 _EXAMPLES, _MOST_GROUPS = 3, 10
 
 
+_PART = "hash(kept_uri, kept_row) & 65535"
+"""Documents are counted by parts first: hardly one has a group as large as is asked for."""
+
+
 def find_alarms(
     connection: DuckDBPyConnection,
     duplicates: str,
@@ -26,9 +30,12 @@ def find_alarms(
 ) -> tuple[Alarm, ...]:
     """Alarms of a table of duplicates beside ``objects``; the largest groups first."""
     groups = connection.execute(
-        f"SELECT kept_uri, kept_row, count(*) AS members FROM {duplicates} GROUP BY ALL"
-        f" HAVING count(*) > ? ORDER BY members DESC, kept_uri, kept_row LIMIT {_MOST_GROUPS}",
-        [max_group],
+        f"SELECT kept_uri, kept_row, count(*) AS members FROM {duplicates}"
+        f" WHERE {_PART} IN (SELECT {_PART} AS part FROM {duplicates}"
+        "  GROUP BY part HAVING count(*) > $most)"
+        " GROUP BY ALL HAVING count(*) > $most"
+        f" ORDER BY members DESC, kept_uri, kept_row LIMIT {_MOST_GROUPS}",
+        {"most": max_group},
     ).fetchall()
     found = [
         Alarm(
