@@ -128,8 +128,8 @@ def test_copies_elsewhere_of_a_text_that_is_touched_are_looked_at_too(world: Pat
     run_scan(world / "data", catalog=world / "c")
     assert settled(world / "c") == 3
     run_scan(world / "data", catalog=world / "whole")
-    assert duplicates(world / "c") == duplicates(world / "whole")
-    assert len(duplicates(world / "c")) == 5
+    assert kept_digests(world / "c") == kept_digests(world / "whole")
+    assert len(duplicates(world / "c")) == len(duplicates(world / "whole")) == 4
 
 
 def test_more_documents_than_can_be_numbered_are_refused(
