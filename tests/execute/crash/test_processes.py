@@ -1,4 +1,4 @@
-"""Fresh processes of the program, ended at any moment, stopped, at work at once; and a full disk."""
+"""Fresh processes: ended at any moment, stopped, at work at once, without a disk."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def table_bytes() -> bytes:
     import pyarrow.parquet as pq
 
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(ROWS), sink, compression="none", use_dictionary=False)  # type: ignore[arg-type]
+    pq.write_table(pa.Table.from_pylist(ROWS), sink, compression="none", use_dictionary=False)
     return sink.getvalue()
 
 
