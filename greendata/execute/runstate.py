@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PARTS = ("apply", "undo", "purge")
 """The journals of a run, a folder each."""
 
+PLAN = "plan"
+"""Folder of a run's plan, beside its journals."""
+
 RUNS = "runs"
 """Folder of all runs, beside the catalog's tables."""
 
@@ -117,6 +120,10 @@ def read_run(store: Store, runs_uri: str, run_id: str) -> RunState:
             state.undo_finish = finish
         state.damaged += replay.damaged
         state.replays[part] = dataclasses.replace(replay, records=())
+    if state.header is None and not state.damaged:
+        plan = run_uri(runs_uri, run_id, PLAN) + "/"
+        if any(True for _ in below(store, plan)):  # which is there before anything is done
+            state.damaged += (f"{run_uri(runs_uri, run_id, 'apply')}/: missing",)
     return state
 
 

@@ -113,6 +113,12 @@ def test_a_run_that_never_was_is_empty() -> None:
     assert (state.header, state.intents, state.outcomes, state.last_epoch) == (None, {}, {}, 0)
 
 
+def test_a_run_with_a_plan_and_no_journal_has_lost_it() -> None:
+    store = MemoryStore()
+    store.put(run_uri(RUNS, "ab-1", "plan", "plan.json"), b"{}")
+    assert read_run(store, RUNS, "ab-1").damaged == (f"{RUNS}/ab-1/apply/: missing",)
+
+
 def test_a_run_that_somebody_went_on_with_since_it_was_read_is_locked() -> None:
     store = MemoryStore()
     write(store, "apply", intent_record("a", {}))

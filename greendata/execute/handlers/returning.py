@@ -105,7 +105,7 @@ class UntierHandler(Handler):
         if details.item.etag == action.etag and details.item.storage_class == target:
             return done(object=_identity(details.item))
         moved = moved_by_others(action, details.item)
-        if moved is not None:
+        if details.item.etag == action.etag and moved is not None:
             return moved
         if details.item.etag == action.etag and details.is_archived:
             waiting = self._wait(action, target, details, context)

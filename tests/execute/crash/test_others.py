@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from contextlib import ExitStack, suppress
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -18,11 +14,9 @@ from greendata.errors import GreendataError, LockedError, ObjectHeldError, Objec
 from greendata.execute import carrying, lease
 from greendata.execute.processes import this_process
 from greendata.execute.records import Status
-from greendata.stores.base import Store
-from greendata.stores.memory import MemoryStore
-from greendata.stores.wrappers.base import Call, StoreWrapper
 from tests.examples import examples
-from tests.execute.crash.world import KEPT, PLAIN, World
+from tests.execute.crash.in_process import DiedError, Mortal, dead_process, world_in_process
+from tests.execute.crash.world import KEPT, PLAIN
 
 _URIS = [
     f"{root}data/{name}"
@@ -32,58 +26,16 @@ _URIS = [
 _CALLS = st.integers(0, 250)
 
 
-class DiedError(BaseException):
-    """Not an Exception: nothing in the program may go on after it."""
-
-
-class Mortal(StoreWrapper):
-    """Does something at one call; ``is_dead`` then refuses all that follow."""
-
-    def __init__(self, inner: Store, at: int, what: Callable[[], None] | None) -> None:
-        super().__init__(inner)
-        self._at, self._what = at, what
-        self._count = -1
-        self._is_dead = False
-
-    def _around(self, call: Call) -> Any:
-        self._count += 1
-        if self._is_dead:
-            raise DiedError
-        if self._count == self._at:
-            if self._what is None:
-                self._is_dead = True
-                raise DiedError
-            self._what()
-        return call.make()
-
-
-class InProcess(StoreWrapper):
-    """A store in memory whose whole state can be seen."""
-
-    inner: MemoryStore
-
-    def state(self) -> Any:
-        return {uri: list(found) for uri, found in self.inner._versions.items()}, dict(
-            self.inner._uploads
-        )
-
-
-def dead_process() -> dict[str, Any]:
-    """This process as if it had ended: its number was given to another one."""
-    return {**this_process(), "process_started": -1}
-
-
 class Others(RuleBasedStateMachine):
     """A run that is applied, killed, undone and purged while others work on the same objects."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="greendata-"))
         self.patched = pytest.MonkeyPatch()
         self.patched.setattr(lease, "this_process", dead_process)
         self.patched.setattr(carrying, "this_process", dead_process)
-        plain, kept = InProcess(MemoryStore()), InProcess(MemoryStore(keeps_versions=True))
-        self.world = World(plain, kept, self.folder)  # type: ignore[arg-type]
+        self.stack = ExitStack()
+        self.world = self.stack.enter_context(world_in_process())
         self.theirs: dict[str, bytes | None] = {}
         self.frozen: dict[str, str] = {}
         self.counter = 0
@@ -94,7 +46,7 @@ class Others(RuleBasedStateMachine):
             self.finish()
         finally:
             self.patched.undo()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.stack.close()
 
     # --- ours
 
@@ -227,5 +179,10 @@ class Others(RuleBasedStateMachine):
 
 
 TestOthers = Others.TestCase
-TestOthers.settings = settings(max_examples=examples(12), stateful_step_count=8, deadline=None)
+TestOthers.settings = settings(
+    max_examples=examples(12),
+    stateful_step_count=8,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+)
 TestOthers = pytest.mark.slow(TestOthers)

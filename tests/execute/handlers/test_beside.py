@@ -103,6 +103,13 @@ def test_an_object_that_moved_already_or_was_replaced_is_left_alone() -> None:
     assert made.store.head(URI).storage_class == "HOT"
 
 
+def test_an_object_that_others_moved_to_a_third_class_stays_there() -> None:
+    made = Try(TierHandler(), "tier", {"storage_class": "COOL"})
+    made.store.set_tier(URI, "ARCHIVE")
+    assert made.act().reason == "changed"
+    assert made.store.head(URI).storage_class == "ARCHIVE"
+
+
 def test_a_held_object_stays_in_its_tier() -> None:
     made = Try(TierHandler(), "tier", {"storage_class": "COOL"})
     made.store.set_hold(URI, is_held=True)

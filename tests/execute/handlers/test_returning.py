@@ -221,6 +221,15 @@ def test_an_object_of_equal_size_is_a_conflict_too(world: World) -> None:
     assert world.store.read(world.a) == b"SAME"
 
 
+def test_a_class_that_others_chose_after_a_tier_action_stays(tmp_path: Path) -> None:
+    world = made_world("unversioned", tmp_path)
+    inverse = world.inverse(world.action("tier", {"storage_class": "COOL"}))
+    MemoryStore.set_tier(world.store, world.a, "ARCHIVE")  # type: ignore[arg-type]
+    inverse = replace(inverse, etag=world.store.head(world.a).etag)
+    assert world.back(inverse).reason == "changed"
+    assert world.store.head(world.a).storage_class == "ARCHIVE"
+
+
 def test_what_was_written_after_a_tier_action_stays(tmp_path: Path) -> None:
     world = made_world("versioned", tmp_path)
     inverse = world.inverse(world.action("tier", {"storage_class": "COOL"}))
