@@ -91,7 +91,7 @@ def tried(world: World, at: int, make: Make, *, is_lasting: bool) -> GreendataEr
 @pytest.mark.parametrize("answer", ANSWERS)
 @pytest.mark.usefixtures("dead")
 def test_a_single_bad_answer_ends_nothing_but_its_own_action(answer: str) -> None:
-    for at in range(0, 200, 9):
+    for at in range(0, 200, 17):
         with world_in_process() as world:
             tried(world, at, ANSWERS[answer], is_lasting=False)
 

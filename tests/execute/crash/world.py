@@ -27,7 +27,7 @@ from greendata.execute.lease import FencedStore, Leases
 from greendata.execute.purging import PurgeHandler, Waiting, purge_action, waiting
 from greendata.execute.records import Action, Status, Survivor
 from greendata.execute.runstate import RunState, read_run
-from greendata.execute.undo import as_unit, reversals
+from greendata.execute.undo import Units, part_state, reversals
 from greendata.jobs.in_place import rewriting
 from greendata.model import StoredObject
 from greendata.progress import Progress
@@ -284,6 +284,15 @@ class World:
             seen.append(FencedStore(store, leases, call_timeout_seconds=1))
             return seen[0]
 
+        handlers: dict[str, Handler] = all_handlers(rewrite=rewriting(store))
+        units = self.units()
+        if name == "undo":
+            made = Units(state, handlers)
+            handlers = made.handlers
+            units = self._undo_units(made, state, lambda: seen[0])
+        elif name == "purge":
+            handlers = {"purge": PurgeHandler(policies_stand=True, leaving=(), by="us")}
+            units = self._purge_units(state)
         part = Part(
             store=store,
             fenced=fenced,
@@ -293,40 +302,26 @@ class World:
             ways=self.ways,
             way_of=self.way_of,
             state=_part_state(name, state),
-            handlers=self._handlers(name, store),
+            handlers=handlers,
             settings=EngineSettings(workers=workers),
             header={},
             now=self.now,
             call_timeout_seconds=1,
         )
-        return carry_out(
-            part,
-            self._units_of(name, state, lambda: seen[0]),
-            progress=Progress(),
-            finish=lambda ended: "finished",
-        )
+        return carry_out(part, units, progress=Progress(), finish=lambda ended: "finished")
 
-    def _handlers(self, name: str, store: Store) -> dict[str, Handler]:
-        if name == "purge":
-            return {"purge": PurgeHandler(policies_stand=True, leaving=(), by="us")}
-        return all_handlers(rewrite=rewriting(store))
+    def _purge_units(self, state: RunState) -> Iterator[tuple[Action, ...]]:
+        for entry in waiting(state):
+            if not entry.problem(self.now(), timedelta(0)):
+                yield (purge_action(entry),)
 
-    def _units_of(
-        self, name: str, state: RunState, store: Callable[[], Store]
+    def _undo_units(
+        self, made: Units, state: RunState, store: Callable[[], Store]
     ) -> Iterator[tuple[Action, ...]]:
-        if name == "apply":
-            yield from self.units()
-        elif name == "purge":
-            for entry in waiting(state):
-                if not entry.problem(self.now(), timedelta(0)):
-                    yield (purge_action(entry),)
-        else:
-            context = Context(store=store(), run_id=RUN, now=self.now, way_of=self.way_of)
-            for found in reversals(self.units(), state, all_handlers()):
-                actions = as_unit(found, state, all_handlers(), context)
-                open_ones = tuple(a for a in actions if not _is_back(a.action_id, state))
-                if open_ones:
-                    yield open_ones
+        context = Context(store=store(), run_id=RUN, now=self.now, way_of=self.way_of)
+        for found in reversals(self.units(), state, all_handlers()):
+            if not all(_is_back(entry.action.action_id, state) for entry in found):
+                yield made.unit(found, context)
 
     def is_finished(self) -> bool:
         """Whether the phase has nothing left to do; what can never be done is named."""
@@ -437,14 +432,14 @@ class World:
 
 def _part_state(name: str, state: RunState) -> RunState:
     """The run as the engine carries out a part, as ``greendata undo`` and ``purge`` have it."""
-    intents = {"undo": state.undo_intents, "purge": state.purge_intents}.get(name)
-    outcomes = {"undo": state.undone, "purge": state.purged}.get(name)
-    if intents is None or outcomes is None:
+    if name == "undo":
+        return part_state(state)
+    if name != "purge":
         return state
     return replace(
         state,
-        intents=dict(intents),
-        outcomes={k: v for k, v in outcomes.items() if v.status is not Status.SKIPPED},
+        intents=dict(state.purge_intents),
+        outcomes={k: v for k, v in state.purged.items() if v.status is not Status.SKIPPED},
     )
 
 
