@@ -21,18 +21,30 @@ class DiedError(BaseException):
 
 
 class Mortal(StoreWrapper):
-    """Does something at one call; without it, that call and all that follow end the process."""
+    """Does something before one call; without it, the process ends there.
 
-    def __init__(self, inner: Store, at: int, what: Callable[[], None] | None) -> None:
+    ``counts``: which calls are counted.
+    """
+
+    def __init__(
+        self,
+        inner: Store,
+        at: int,
+        what: Callable[[], None] | None,
+        *,
+        counts: Callable[[Call], bool] = lambda call: True,
+    ) -> None:
         super().__init__(inner)
-        self._at, self._what = at, what
+        self._at, self._what, self._counts = at, what, counts
         self._count = -1
         self._is_dead = False
 
     def _around(self, call: Call) -> Any:
-        self._count += 1
         if self._is_dead:
             raise DiedError
+        if not self._counts(call):
+            return call.make()
+        self._count += 1
         if self._count == self._at:
             if self._what is None:
                 self._is_dead = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 import pytest
@@ -14,6 +13,8 @@ from greendata.errors import GreendataError, LockedError, ObjectHeldError, Objec
 from greendata.execute import carrying, lease
 from greendata.execute.processes import this_process
 from greendata.execute.records import Status
+from greendata.stores.base import Store
+from greendata.stores.wrappers.base import Call
 from tests.examples import examples
 from tests.execute.crash.in_process import DiedError, Mortal, dead_process, world_in_process
 from tests.execute.crash.world import KEPT, PLAIN
@@ -23,7 +24,11 @@ _URIS = [
     for root in (PLAIN, KEPT)
     for name in ("copy", "copy-stays", "old", "cool", "both", "held", "cold", "moved")
 ] + [f"{KEPT}moved/moved", f"{PLAIN}moved/moved", f"{KEPT}twice/twice"]
-_CALLS = st.integers(0, 250)
+_CHANGES = st.integers(0, 70)
+"""Before which of our changes a process dies."""
+
+_LOOKS = st.integers(0, 9)
+"""Before which of our calls about an object others change it."""
 
 
 class Others(RuleBasedStateMachine):
@@ -50,58 +55,72 @@ class Others(RuleBasedStateMachine):
 
     # --- ours
 
-    def run(self, phase: str, at: int, what: Callable[[], None] | None) -> None:
+    def run(self, phase: str, store: Store) -> None:
         self.world.phase = phase
-        try:
-            self.world.run_on(Mortal(self.world.store, at, what))
-        except DiedError:
-            assert what is None
+        with suppress(DiedError):
+            self.world.run_on(store)
+
+    def dying(self, at: int) -> Store:
+        """Our stores in a process that dies before a change."""
+        return Mortal(self.world.store, at, None, counts=lambda call: call.is_mutation)
+
+    def disturbed(self, at: int, uri: str, change: str) -> Store:
+        """Our stores, where others change an object before one of our calls about it."""
+
+        def counts(call: Call) -> bool:
+            return call.uri == uri
+
+        return Mortal(self.world.store, at, lambda: self.change(uri, change), counts=counts)
 
     @precondition(lambda self: not self.is_undone)
-    @rule(at=_CALLS)
+    @rule(at=_CHANGES)
     def apply_and_die(self, at: int) -> None:
-        self.run("apply", at, None)
+        self.run("apply", self.dying(at))
 
     @precondition(lambda self: not self.is_undone)
-    @rule(at=_CALLS, uri=st.sampled_from(_URIS), change=st.sampled_from(["put", "delete", "tier"]))
+    @rule(at=_LOOKS, uri=st.sampled_from(_URIS), change=st.sampled_from(["put", "delete", "tier"]))
     def apply_while_they_change(self, at: int, uri: str, change: str) -> None:
-        self.run("apply", at, lambda: self.change(uri, change))
+        self.run("apply", self.disturbed(at, uri, change))
 
     @precondition(lambda self: not self.is_undone)
-    @rule(at=_CALLS)
+    @rule(at=_CHANGES)
     def apply_twice_at_once(self, at: int) -> None:
         self.patched.setattr(lease, "this_process", this_process)
-        refused: list[LockedError] = []
+        found: list[str] = []
 
         def second() -> None:
             try:
                 self.world.run_on(self.world.store)
-            except LockedError as error:
-                refused.append(error)
+            except LockedError:
+                found.append("refused")
+            else:
+                found.append("carried out")
 
+        world = self.world
+        store = Mortal(world.store, at, second, counts=lambda call: call.is_mutation)
         try:
-            self.run("apply", at, second)
-        except LockedError as error:  # the second one came first, or they met
-            refused.append(error)
+            self.run("apply", store)
+        except LockedError:
+            assert found == ["carried out"]  # before the first one had all its leases
         finally:
             self.patched.setattr(lease, "this_process", dead_process)
 
-    @rule(at=_CALLS)
+    @rule(at=_CHANGES)
     def undo_and_die(self, at: int) -> None:
         self.is_undone = True
-        self.run("undo", at, None)
+        self.run("undo", self.dying(at))
 
-    @rule(at=_CALLS, uri=st.sampled_from(_URIS), change=st.sampled_from(["put", "delete"]))
+    @rule(at=_LOOKS, uri=st.sampled_from(_URIS), change=st.sampled_from(["put", "delete", "tier"]))
     def undo_while_they_change(self, at: int, uri: str, change: str) -> None:
         self.is_undone = True
-        self.run("undo", at, lambda: self.change(uri, change))
+        self.run("undo", self.disturbed(at, uri, change))
 
-    @rule(at=_CALLS)
+    @rule(at=_CHANGES)
     def purge_and_die(self, at: int) -> None:
         for uri in [*self.world.contents]:  # of these only time says that they may go
             if uri.endswith(("/old", "/versions?")):
                 del self.world.contents[uri]
-        self.run("purge", at, None)
+        self.run("purge", self.dying(at))
 
     @rule(days=st.sampled_from([8, 31]))
     def time_passes(self, days: int) -> None:
@@ -166,7 +185,7 @@ class Others(RuleBasedStateMachine):
     def finish(self) -> None:
         """Nobody disturbs any more: each action ends, or its refusal has a name."""
         world = self.world
-        self.run("undo" if self.is_undone else "apply", -1, None)
+        self.run("undo" if self.is_undone else "apply", world.store)
         state = world.state()
         found = state.undone if self.is_undone else state.outcomes
         bad = [o for o in found.values() if o.status is Status.FAILED]
@@ -180,7 +199,7 @@ class Others(RuleBasedStateMachine):
 
 TestOthers = Others.TestCase
 TestOthers.settings = settings(
-    max_examples=examples(12),
+    max_examples=examples(40),
     stateful_step_count=8,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
