@@ -3,7 +3,7 @@
 ``python -m tests.jobs.dying_pass NOW POINT COUNT REQUEST``
 
 NOW is the time in ISO 8601; POINT is ``module:name`` of a function whose COUNT-th call sends
-SIGKILL, or ``-``. REQUEST is JSON: the catalog, the URIs and the policies.
+SIGKILL. REQUEST is JSON: the catalog, the URIs and the policies.
 """
 
 from __future__ import annotations
@@ -23,11 +23,8 @@ from greendata.progress import Progress
 from tests.jobs.dying_scan import patch
 
 
-def main(arguments: list[str]) -> int:
-    """The pass, then a purge of what is due; a line of JSON of both."""
-    text, point, count, raw = arguments
-    started = datetime.fromisoformat(text)
-    asked = json.loads(raw)
+def night(started: datetime, asked: dict[str, Any]) -> dict[str, Any]:
+    """The pass, then a purge of what is due, at a time that passes only by waiting."""
     passed = [timedelta()]
 
     def now() -> datetime:
@@ -37,8 +34,6 @@ def main(arguments: list[str]) -> int:
         passed[0] += timedelta(seconds=seconds)
 
     parts.now_utc = now
-    if point != "-":
-        patch(point, int(count))
     carbon = CarbonSettings(
         region="eu-central-1",
         best_seconds=3600,
@@ -63,21 +58,16 @@ def main(arguments: list[str]) -> int:
         request = PurgeRequest(catalog=asked["catalog"], policies=tuple(asked["policies"]))
         prepared = prepare_purge(request, now=now(), progress=Progress())
         purged = carry_out_purge(prepared, progress=Progress()).purged if prepared.objects else 0
-    run = found.run
-    print(
-        json.dumps(
-            {
-                "outcome": found.outcome,
-                "settled": found.settled,
-                "waited_seconds": passed[0].total_seconds(),
-                "done": run.done if run else 0,
-                "skipped": run.skipped if run else 0,
-                "purged": purged,
-            }
-        )
-    )
-    return 0
+    return {
+        "outcome": found.outcome,
+        "settled": found.settled,
+        "waited_seconds": passed[0].total_seconds(),
+        "done": found.run.done if found.run else 0,
+        "purged": purged,
+    }
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    text, point, count, raw = sys.argv[1:]
+    patch(point, int(count))
+    night(datetime.fromisoformat(text), json.loads(raw))
