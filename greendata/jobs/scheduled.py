@@ -134,8 +134,9 @@ class _Pass:
         request = self.request
         now = request.clock()
         begin_waiting(request.catalog, request.schedule, now, request.stores)
+        ask = window_request(request, now)  # what waiting costs does not change in a night
         while True:
-            window = choose_window(window_request(request, now))
+            window = choose_window(replace(ask, now=now))
             self.summary.window = window
             if window.is_open:
                 end_waiting(request.catalog, request.schedule, request.stores)
