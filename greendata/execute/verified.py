@@ -313,23 +313,26 @@ def make_copy(
     there = found_at(store, target)
     if there is not None and not _may_be_ours(there, details, step, is_resumed=is_resumed):
         return _taken(target)
-    digest, moved, is_new = None, 0, there is None
+    digest, moved, is_ours = None, 0, there is not None and is_of_step(there, step)
     if there is None:
         wanted = marked(properties, step)
-        digest, moved = _write(details, target, wanted, context, step, is_resumed=is_resumed)
+        etag, digest, moved = _write(details, target, wanted, context, step, is_resumed=is_resumed)
         there = store.details(target)
+        is_ours = is_of_step(there, step) or there.item.etag == etag
+        if not is_ours:  # somebody was there at once
+            return _taken(target)
     try:
         if digest is None:
             digest, moved = sha256_of(store, item), moved + item.size_bytes
     except (ObjectChangedError, ObjectNotFoundError):
-        if is_new or is_of_step(there, step):
+        if is_ours:
             withdraw(there, context)  # it may hold either
         raise
     is_same = there.item.size_bytes == item.size_bytes
     if is_same and not is_unreadable(there.item.storage_class):  # else it was read when staged
         is_same, moved = sha256_of(store, there.item) == digest, moved + item.size_bytes
     if not is_same:
-        if not (is_new or is_of_step(there, step)):
+        if not is_ours:
             return _taken(target)
         withdraw(there, context)
         raise IntegrityError(f"{target}: what was stored is not what was read of {item.uri}.")
@@ -373,14 +376,15 @@ def _write(
     step: str,
     *,
     is_resumed: bool,
-) -> tuple[str | None, int]:
-    """Make the copy; SHA-256 of the source if it was read for that, and bytes moved."""
+) -> tuple[str | None, str | None, int]:
+    """Make the copy; its ETag if that is known, SHA-256 of the source if it was read for that, and
+    bytes moved."""
     store, item = context.store, details.item
     is_sealed = is_unreadable(properties.storage_class)
     try:
         if not is_sealed and context.way_of(target).copies_conditionally:
             try:
-                store.copy(
+                written = store.copy(
                     item.uri,
                     target,
                     source_etag=item.etag,
@@ -390,17 +394,17 @@ def _write(
             except UnsupportedError:
                 pass  # it is in another store
             else:
-                return None, 0
+                return written.etag, None, 0
         if item.size_bytes <= PART_BYTES and not is_sealed:
-            _, digest = send(store, item, target, properties=properties)
-            return digest, 2 * item.size_bytes
+            written, digest = send(store, item, target, properties=properties)
+            return written.etag, digest, 2 * item.size_bytes
         return _write_staged(details, target, properties, context, step, is_resumed=is_resumed)
     except PreconditionFailedError:
         # an answer may have been lost: what is there now tells
         there = found_at(store, target)
         if there is None or not _may_be_ours(there, details, step, is_resumed=True):
             raise
-        return None, 0
+        return None, None, 0
 
 
 def _write_staged(
@@ -411,7 +415,7 @@ def _write_staged(
     step: str,
     *,
     is_resumed: bool,
-) -> tuple[str, int]:
+) -> tuple[str, str, int]:
     """By way of a key of our own, so that nothing half sent is ever left beside other objects."""
     store, item = context.store, details.item
     uri = staging_uri(context, target, step)
@@ -426,6 +430,6 @@ def _write_staged(
     if sha256_of(store, staged) != digest:
         drop_staged(store, uri)
         raise IntegrityError(f"{uri}: what was stored is not what was read of {item.uri}.")
-    _, moved = publish(staged, target, context, properties=properties)
+    written, moved = publish(staged, target, context, properties=properties)
     drop_staged(store, uri)
-    return digest, 3 * item.size_bytes + moved
+    return written.etag, digest, 3 * item.size_bytes + moved

@@ -238,21 +238,20 @@ def _copy_back(
         return done(object=_identity(there.item))
     if held.held_etag is not None and copy.item.etag != held.held_etag:
         return skipped("changed", f"{held.held_uri}: is not what was put there.")
-    is_ours = there is None
+    etag = None
     if there is None:
-        try:
-            copy_object(copy.item, uri, context)
-        except PreconditionFailedError:
-            is_ours = False  # or the answer to an earlier try was lost: what is there tells
+        # where something is by now, perhaps of a try whose answer was lost, that tells
+        with suppress(PreconditionFailedError):
+            etag = copy_object(copy.item, uri, context).etag
         there = _found(uri, context)
     if there is None or not _has_same_beside(copy, there, context):
         return _taken(uri)
     try:
         require_same_bytes(copy.item, there.item, context)
     except IntegrityError:
-        if not is_ours:
+        if there.item.etag != etag:
             return _taken(uri)
-        store.delete(uri, etag=there.item.etag)
+        store.delete(uri, etag=etag)
         raise
     item = _into_class(action, there.item, context)
     store.delete(held.held_uri, etag=copy.item.etag)

@@ -207,7 +207,7 @@ class Others(RuleBasedStateMachine):
 
 TestOthers = Others.TestCase
 TestOthers.settings = settings(
-    max_examples=examples(40),
+    max_examples=examples(25),
     stateful_step_count=8,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
@@ -223,9 +223,9 @@ TestOthers = pytest.mark.slow(TestOthers)
 def test_whatever_others_do_right_before_any_call_about_an_object_stays(
     phase: str, change: str
 ) -> None:
-    count = 0
-    for uri in _URIS:
-        for at in range(99):
+    count, step = 0, 1 if examples(100) > 100 else 3
+    for first, uri in enumerate(_URIS):
+        for at in range(first % step, 99, step):
             machine = Others()
             try:
                 if phase == "undo":
@@ -241,4 +241,4 @@ def test_whatever_others_do_right_before_any_call_about_an_object_stays(
                 break
             count += 1
     print(f"{phase}: {count} times {change} right before a call about the same object")
-    assert count > 30
+    assert count > 15

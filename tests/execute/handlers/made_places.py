@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from greendata.errors import GreendataError, StoreUnreachableError, UnsupportedError
+from greendata.errors import (
+    GreendataError,
+    ObjectNotFoundError,
+    StoreUnreachableError,
+    UnsupportedError,
+)
 from greendata.execute.handlers.base import Context, Handler, Way, outcome_of
 from greendata.execute.records import Action, Outcome, Status
 from greendata.model import StoredObject
 from greendata.stores.base import Store
 from greendata.stores.opening import Stores
+from greendata.stores.records import Properties
 from greendata.stores.wrappers.base import Call, StoreWrapper
 
 RUN = "0123456789abcdef-1"
@@ -158,3 +165,21 @@ def own_names(store: Store, root: str) -> list[str]:
     """What is in our own folder, but for locks of local files."""
     found = (item.uri.removeprefix(root) for item in store.own_objects(root))
     return sorted(name for name in found if not name.endswith("write.lock"))
+
+
+class OvertakenStore(StoreWrapper):
+    """Right after something is written at ``uri``, others put ``theirs`` there, once."""
+
+    def __init__(self, inner: Store, uri: str, theirs: bytes, properties: Properties) -> None:
+        super().__init__(inner)
+        self._uri, self._theirs, self._properties = uri, theirs, properties
+        self._is_done = False
+
+    def _around(self, call: Call) -> Any:
+        found = call.make()
+        if call.is_mutation and not self._is_done:
+            with suppress(ObjectNotFoundError):
+                self.inner.head(self._uri)
+                self._is_done = True
+                self.inner.put(self._uri, self._theirs, properties=self._properties)
+        return found

@@ -22,6 +22,7 @@ from greendata.stores.records import Properties
 from greendata.stores.s3 import S3Store
 from greendata.stores.wrappers.base import Call, StoreWrapper
 from tests.execute.handlers.made_places import (
+    OvertakenStore,
     TwoStores,
     action_on,
     carry_out,
@@ -118,6 +119,20 @@ def test_a_move_waits_and_then_retires_the_source_in_favour_of_the_copy() -> Non
     assert held["survivor"]["uri"] == f"{B}x"
     again = settled(action, found, then)
     assert again.after["quarantine"]["held_uri"] == held["held_uri"]
+
+
+@pytest.mark.parametrize("theirs", [b"theirs", b"BYTES"])
+@pytest.mark.parametrize("way", [{}, {"copies_conditionally": False}, {"is_versioned": True}])
+def test_what_others_put_where_the_copy_was_just_made_stays(
+    way: dict[str, Any], theirs: bytes
+) -> None:
+    inner = MemoryStore(keeps_versions="is_versioned" in way)
+    action = moving(put(inner))
+    store = OvertakenStore(inner, f"{B}x", theirs, Properties())
+    (found,) = carry_out(ALONE, [action], context_of(store, [A, B], **way))
+    assert (found.status, found.reason) == (Status.SKIPPED, "conflict")
+    assert content_of(inner, f"{B}x") == theirs
+    assert content_of(inner, f"{A}x") == b"bytes"
 
 
 def test_a_source_that_was_changed_or_pinned_meanwhile_stays() -> None:

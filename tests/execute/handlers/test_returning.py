@@ -20,6 +20,7 @@ from greendata.stores.local import LocalStore, path_to_uri, uri_to_path
 from greendata.stores.memory import MemoryStore
 from greendata.stores.records import Properties
 from greendata.stores.wrappers import FaultyStore
+from tests.execute.handlers.made_places import OvertakenStore
 from tests.execute.made_context import NOW, RUN, made_action, made_context
 
 HANDLERS = all_handlers()
@@ -219,6 +220,18 @@ def test_an_object_of_equal_size_is_a_conflict_too(world: World) -> None:
     world.store.put(world.a, b"SAME", properties=BESIDE)
     assert world.back(inverse).reason == "conflict"
     assert world.store.read(world.a) == b"SAME"
+
+
+@pytest.mark.parametrize("kind", ["unversioned", "streamed"])
+def test_what_others_put_where_an_object_was_just_brought_back_stays(
+    kind: str, tmp_path: Path
+) -> None:
+    world = made_world(kind, tmp_path)
+    inverse = world.inverse(world.action("quarantine", {"grace_days": 30}))
+    store = OvertakenStore(world.store, world.a, b"SAME", BESIDE)
+    assert world.back(inverse, store).reason == "conflict"
+    assert world.store.read(world.a) == b"SAME"
+    assert world.store.read(inverse.to["held_uri"]) == b"same"
 
 
 def test_a_class_that_others_chose_after_a_tier_action_stays(tmp_path: Path) -> None:
