@@ -100,6 +100,20 @@ def write(catalog: Catalog, *records: Record, part: str = "apply", run_id: str =
     ).append(records)
 
 
+OWN = {
+    "cpu_seconds": 1.5,
+    "wall_seconds": 2.0,
+    "read_bytes": 4,
+    "written_bytes": 6,
+    "requests": {"put": 1, "head": 2},
+    "energy_kwh": {"low": 0.001, "central": 0.002, "high": 0.004},
+    "carbon_kgco2e": None,
+    "cost_usd": {"low": "0", "central": "0.01", "high": "0.02"},
+    "grade": "modelled",
+    "basis": "watts times seconds",
+}
+
+
 def outcomes_of_all() -> list[Record]:
     pending = Outcome(
         status=Status.PENDING, reason="waiting", detail="thaws", due_at=AT + timedelta(hours=5)
@@ -115,8 +129,7 @@ def outcomes_of_all() -> list[Record]:
 
 
 def finish(state: str = "partial") -> Record:
-    own = {"cpu_seconds": 1.5, "energy_kwh": 0.001}
-    return {"type": "finish", "state": state, "at": (AT + timedelta(1)).isoformat(), "own": own}
+    return {"type": "finish", "state": state, "at": (AT + timedelta(1)).isoformat(), "own": OWN}
 
 
 def record(catalog: Catalog, run_id: str = RUN) -> bool:
@@ -154,7 +167,7 @@ def test_a_run_is_recorded_with_what_came_of_each_action(catalog: Catalog) -> No
     )
     assert (found["carbon_kgco2e"], found["unknown_carbon"]) == ([2.0, 4.0, 6.0], 0)
     assert (found["fees_usd"], found["moved_bytes"]) == ("1.000000000000", 10)
-    assert found["own"] == {"cpu_seconds": 1.5, "energy_kwh": 0.001}
+    assert found["own"] == OWN
     rows = {row["action_id"]: row for row in view(catalog, "SELECT * FROM outcomes")}
     assert rows.keys() == PLANNED.keys() - {"untouched"}
     assert rows["tiered"]["is_realised"]
@@ -321,7 +334,7 @@ def test_a_run_shows_what_is_left_of_it_and_no_name_reaches_the_terminal(
         "2026-11-21 17:00 UTC",
         "In quarantine: 1 objects, 1.0 kB; to be purged from 2026-12-21 12:00 UTC\n",
         "s3://b/.greendata/quarantine/x",
-        "Its own footprint: cpu_seconds 1.5, energy_kwh 0.001",
+        "Its own: 1.5 CPU seconds in 2.0 s, 10 bytes moved, 3 requests; 0.002 (0.001 to 0.004) kWh,",
         "\\x1b[31m\\u202eevil\\n",
     ):
         assert words in text
