@@ -334,7 +334,8 @@ def test_a_run_shows_what_is_left_of_it_and_no_name_reaches_the_terminal(
         "2026-11-21 17:00 UTC",
         "In quarantine: 1 objects, 1.0 kB; to be purged from 2026-12-21 12:00 UTC\n",
         "s3://b/.greendata/quarantine/x",
-        "Its own: 1.5 CPU seconds in 2.0 s, 10 bytes moved, 3 requests; 0.002 (0.001 to 0.004) kWh,",
+        "Its own: 1.5 CPU seconds in 2.0 s, 10 bytes moved, 3 requests;",
+        " 0.002 (0.001 to 0.004) kWh,",
         "\\x1b[31m\\u202eevil\\n",
     ):
         assert words in text

@@ -29,6 +29,11 @@ def test_every_command_does_what_it_should_in_both_stores(
         done = run_forked(module, *arguments, environment=os.environ)
         ran.append(arguments[0])
         assert done.stdout, done.stderr
+        if arguments[-1].startswith("s3:") and arguments[0] == "doctor":
+            # on a busy machine moto may win all its races by chance; that it loses them is for
+            # test_doctor_finds_what_a_server_ignores
+            assert done.returncode in (0, try_stores.EXIT_UNSAFE)
+            return try_stores.EXIT_UNSAFE
         return done.returncode
 
     monkeypatch.setattr(try_stores, "show", show)
