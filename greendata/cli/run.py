@@ -38,6 +38,13 @@ class Percent(click.ParamType[float]):
 @click.command()
 @click.argument("policies", nargs=-1, required=True, metavar="POLICY…")
 @click.option("--uri", "uris", multiple=True, metavar="URI", help="Refresh this; may be repeated.")
+@click.option(
+    "--from-reports",
+    "reports",
+    multiple=True,
+    metavar="URI",
+    help="Inventory reports below URI say what there is: no listing, no scan; may be repeated.",
+)
 @click.option("--no-scan", is_flag=True, help="Refresh the inventory only; read no texts.")
 @click.option("--no-wait", is_flag=True, help="Outside the carbon window end with 5.")
 @click.option("--print-window", is_flag=True, help="Show when it would run, and do nothing.")
@@ -84,6 +91,7 @@ def run(
     /,
     policies: tuple[str, ...],
     uris: tuple[str, ...],
+    reports: tuple[str, ...],
     no_scan: bool,
     no_wait: bool,
     print_window: bool,
@@ -119,6 +127,7 @@ def run(
     from greendata.jobs.print_schedule import render_schedule
     from greendata.jobs.schedule import ScheduledRequest
     from greendata.jobs.scheduled import run_scheduled, scheduled_window
+    from greendata.stores.opening import normalise_uri
 
     if print_schedule is not None:
         click.echo(render_schedule(print_schedule, policies), nl=False)
@@ -129,6 +138,7 @@ def run(
         catalog=settings.catalog,
         operating=config.operating,
         uris=uris,
+        reports=tuple(normalise_uri(uri, config.stores) for uri in reports),
         stores=config.stores,
         datasets=config.datasets,
         limits=config.limits,

@@ -38,6 +38,8 @@ class ScheduledRequest:
 
     Attributes:
         uris: what to refresh; by default the datasets of greendata.yaml, else what was listed.
+        reports: prefixes of S3 Inventory or Azure Blob Inventory reports, which tell what there is
+            instead of listings; then nothing is scanned.
         with_scan: fingerprint what changed too, so that duplicates are known.
         no_wait: do not wait for the window: end, and say when it is.
         canary_share: of the actions that goes first; then survivors and failures are looked at.
@@ -49,6 +51,7 @@ class ScheduledRequest:
     catalog: str
     operating: Operating
     uris: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
     stores: tuple[StoreSettings, ...] = ()
     datasets: tuple[DatasetSettings, ...] = ()
     limits: LimitSettings = field(default_factory=LimitSettings)

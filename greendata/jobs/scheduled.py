@@ -208,13 +208,14 @@ class _Pass:
 
     def _refresh(self) -> None:
         request, now = self.request, self.request.clock()
-        uris = self._uris()
+        uris = request.reports or self._uris()
         taken = take_inventory(
             InventoryRequest(
                 uris=uris,
                 catalog=request.catalog,
                 stores=request.stores,
-                with_versions=any(is_remote(uri) for uri in uris),
+                from_reports=bool(request.reports),
+                with_versions=not request.reports and any(is_remote(uri) for uri in uris),
                 # identical bytes are the proof that quarantine needs; what was read is kept
                 verify_bytes=any(
                     entry.kind == "quarantine" for entry in load_policies(request.policies).policies
@@ -224,7 +225,7 @@ class _Pass:
             now=now,
         )
         self.summary.objects = taken.objects
-        if request.with_scan:
+        if request.with_scan and not request.reports:
             scan(
                 ScanRequest(
                     uris=uris,

@@ -45,6 +45,8 @@ TINY = {
     "plan": ["--rows", "3000", "--repeats", "2", "--sample", "0"],
     "policies": ["--rows", "3000", "--repeats", "1"],
     "report": ["--rows", "3000", "--repeats", "1"],
+    "apply": ["--actions", "300"],
+    "scheduled": ["--rows", "2000", "--repeats", "1"],
     "reading": ["--megabytes", "0.5", "--repeats", "1"],
     "sources": ["--megabytes", "0.3", "--repeats", "1"],
     "scale": ["--documents", "4000", "--sample-copies", "200"],
@@ -53,7 +55,7 @@ TINY = {
 ALONE = ("kernel", "ray_runner", "scan", "startup")
 """Run as they are; of the others the measured processes begin with the libraries loaded."""
 
-NO_FOLDER = ("kernel", "startup", "listing")
+NO_FOLDER = ("apply", "kernel", "startup", "listing")
 
 
 def load(name: str) -> ModuleType:
