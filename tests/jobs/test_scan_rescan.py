@@ -131,7 +131,7 @@ def test_rescan_keeps_the_same_texts_as_a_scan_from_scratch(
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("many histories")
-@settings(max_examples=examples(5), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(3), suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_rescan_keeps_the_same_texts_as_a_scan_from_scratch_often(
     steps: list[tuple[str, str, list[int]]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,12 @@ from greendata.runners.base import Function
 
 def count_up(task: int) -> Iterator[int]:
     yield from range(task)
+
+
+def linger(task: int) -> Iterator[int]:
+    """Long enough for whoever watches to act."""
+    time.sleep(task)
+    yield task
 
 
 def fail(task: int) -> Iterator[int]:

@@ -26,6 +26,7 @@ from tests.runners.made_tasks import (
     die,
     fail,
     fail_by_a_bug,
+    linger,
     make_pieces,
     want_memory,
 )
@@ -150,7 +151,7 @@ def test_ray_itself_kills_workers_when_memory_is_short(
         patch.setenv("RAY_memory_monitor_refresh_ms", "50")
         runner = RayRunner(SETTINGS, cluster.warnings.append)
         try:
-            (outcome,) = runner.run(count_up, [1], list)
+            (outcome,) = runner.run(linger, [60], list)
         finally:
             runner.close()
     cluster.runner.start()

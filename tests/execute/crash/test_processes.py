@@ -179,15 +179,15 @@ def kill_and_go_on(place: Place, kills: int, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.slow
-def test_killed_six_times_on_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kill_and_go_on(Folder(folder), 6, capsys)
+def test_killed_eight_times_on_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kill_and_go_on(Folder(folder), 8, capsys)
 
 
 @pytest.mark.slow
-def test_killed_four_times_on_a_bucket(
+def test_killed_two_times_on_a_bucket(
     folder: Path, s3: Any, bucket: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kill_and_go_on(Bucket(folder, s3, bucket), 4, capsys)
+    kill_and_go_on(Bucket(folder, s3, bucket), 2, capsys)
 
 
 @pytest.mark.slow
