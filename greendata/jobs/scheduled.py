@@ -21,6 +21,7 @@ from greendata.errors import (
     PolicyCaseError,
     UsageError,
 )
+from greendata.execute.journal import below
 from greendata.execute.lease import Leases
 from greendata.footprint.estimate import Saving
 from greendata.footprint.ranges import Range
@@ -50,6 +51,7 @@ from greendata.jobs.request import ScanRequest
 from greendata.jobs.results import catalog_place
 from greendata.jobs.run_history import RunsRequest, find_runs
 from greendata.jobs.run_summary import RunSummary
+from greendata.jobs.runs import runs_uri
 from greendata.jobs.scan import scan
 from greendata.jobs.schedule import (
     SCHEDULE_STATE,
@@ -183,11 +185,9 @@ class _Pass:
             ).runs
         except ObjectNotFoundError:
             return
+        undoing = self._begun_undos()
         for found in sorted(known, key=lambda entry: entry.run_id):
-            is_pending = bool(found.totals.get("pending"))
-            if found.state not in _OPEN_STATES or (found.state == "partial" and not is_pending):
-                continue
-            if found.totals.get("is_undoing"):
+            if found.run_id in undoing and found.state != "undone":
                 undo_run(
                     UndoRequest(
                         catalog=request.catalog, run_id=found.run_id, stores=request.stores
@@ -197,6 +197,9 @@ class _Pass:
                 )
                 self.summary.settled.append(found.run_id)
                 continue
+            is_pending = bool(found.totals.get("pending"))
+            if found.state not in _OPEN_STATES or (found.state == "partial" and not is_pending):
+                continue
             prepared = prepare_apply(
                 self._apply_request(run_id=found.run_id),
                 now=request.clock(),
@@ -205,6 +208,16 @@ class _Pass:
             if prepared.open_actions:
                 carry_out(prepared, progress=self.progress)
                 self.summary.settled.append(found.run_id)
+
+    def _begun_undos(self) -> set[str]:
+        """Runs that somebody began to undo: that is finished, rather than the run."""
+        from greendata.catalog.tables import Catalog
+
+        request = self.request
+        catalog = Catalog.open(catalog_place(request.catalog, request.stores), create=False)
+        folder = f"{runs_uri(catalog)}/"
+        names = (uri.removeprefix(folder) for uri in below(Stores(request.stores), folder))
+        return {name.partition("/")[0] for name in names if "/undo/" in name}
 
     def _refresh(self) -> None:
         request, now = self.request, self.request.clock()

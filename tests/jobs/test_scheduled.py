@@ -15,6 +15,7 @@ from greendata.jobs.print_schedule import SCHEDULERS, render_schedule
 from greendata.jobs.run_history import RunsRequest, find_runs
 from greendata.jobs.schedule import ScheduledRequest
 from greendata.jobs.scheduled import run_scheduled, scheduled_window
+from greendata.jobs.undo import UndoRequest, undo_run
 from greendata.operating.records import (
     AlertSettings,
     BudgetSettings,
@@ -115,6 +116,32 @@ def test_a_run_that_was_killed_is_gone_on_with_first(place: Path) -> None:
     assert again.settled == [first.run.run_id]
     (known,) = find_runs(RunsRequest(catalog=str(place / "catalog"))).runs
     assert (known.state, known.totals["done"]) == ("finished", 2)
+
+
+def test_an_undo_that_was_killed_is_finished_rather_than_the_run(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify(place)
+    first = run_scheduled(request(place, with_scan=False), progress=Progress())
+    assert first.run is not None
+    kept, calls = LocalStore.move, iter(range(100))
+
+    def once(self: LocalStore, source: str, target: str, *, etag: str | None = None) -> Any:
+        if next(calls):
+            raise KeyboardInterrupt
+        return kept(self, source, target, etag=etag)
+
+    ask = UndoRequest(catalog=str(place / "catalog"), run_id=first.run.run_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "move", once)
+        with pytest.raises(KeyboardInterrupt):
+            undo_run(ask, now=datetime.now(UTC), progress=Progress())
+    (place / "policies/p.yaml").write_text(
+        POLICY.replace("    all: true", "    where: size_bytes < 0")
+    )
+    again = run_scheduled(request(place, with_scan=False), progress=Progress())
+    assert again.settled == [first.run.run_id]
+    assert names(place) == ["a.jsonl", "b.jsonl", "c.jsonl", "other.jsonl"]
 
 
 def test_a_failing_case_stops_it_before_anything_is_planned(place: Path) -> None:
