@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from greendata.errors import GreendataError, IntegrityError, UnsupportedError
+from greendata.errors import IntegrityError, UnsupportedError
+from greendata.execute.verified import send
 from greendata.stores.records import IF_ABSENT, Properties
-from greendata.stores.transfer import PART_BYTES, sha256_of
+from greendata.stores.transfer import sha256_of
 
 if TYPE_CHECKING:
     from greendata.execute.handlers.base import Context
     from greendata.model import StoredObject
-    from greendata.stores.records import ObjectDetails, UploadPart, Written
+    from greendata.stores.records import ObjectDetails, Written
 
 COMPARED = ("sha256", "crc64nvme", "md5")
 """Checksums of the whole content that stores tell; equal ones spare reading both."""
@@ -21,14 +22,11 @@ def copy_object(
     item: StoredObject,
     target: str,
     context: Context,
-    *,
-    metadata: dict[str, str] | None = None,
-    keeps_class: bool = True,
 ) -> Written:
     """Copy exactly this version to where nothing is, with all that is beside its content.
 
     Inside one store that compares preconditions the bytes do not come here; else they are streamed
-    in parts. ``metadata`` is added to that of the object.
+    in parts.
 
     Raises:
         PreconditionFailedError: the source is another version by now, or something is there.
@@ -36,7 +34,7 @@ def copy_object(
         IntegrityError: the source ends early.
     """
     is_same_root = context.way_of(item.uri).root == context.way_of(target).root
-    if is_same_root and context.way_of(item.uri).copies_conditionally and metadata is None:
+    if is_same_root and context.way_of(item.uri).copies_conditionally:
         try:
             return context.store.copy(
                 item.uri,
@@ -51,11 +49,11 @@ def copy_object(
     properties = Properties(
         content_type=details.content_type,
         content_encoding=details.content_encoding,
-        metadata={**details.metadata, **(metadata or {})},
+        metadata=dict(details.metadata),
         tags=_tags(details, context),
-        storage_class=item.storage_class if keeps_class else None,
+        storage_class=item.storage_class,
     )
-    return _stream(item, target, properties, context)
+    return send(context.store, item, target, properties=properties)[0]
 
 
 def _tags(details: ObjectDetails, context: Context) -> dict[str, str]:
@@ -65,33 +63,6 @@ def _tags(details: ObjectDetails, context: Context) -> dict[str, str]:
         return context.store.tags(details.item.uri, version_id=details.item.version_id)
     except UnsupportedError:
         return {}
-
-
-def _stream(item: StoredObject, target: str, properties: Properties, context: Context) -> Written:
-    store = context.store
-    if item.size_bytes <= PART_BYTES:
-        content = _range(item, 0, context)
-        return store.put(target, content, condition=IF_ABSENT, properties=properties)
-    upload = store.start_upload(target, properties)
-    try:
-        parts: list[UploadPart] = []
-        for start in range(0, item.size_bytes, PART_BYTES):
-            content = _range(item, start, context)
-            parts.append(store.put_part(upload, len(parts) + 1, content))
-        return store.complete_upload(upload, parts, condition=IF_ABSENT)
-    except GreendataError:
-        store.abort_upload(target, upload.upload_id)
-        raise
-
-
-def _range(item: StoredObject, start: int, context: Context) -> bytes:
-    wanted = min(PART_BYTES, item.size_bytes - start)
-    content = context.store.read(
-        item.uri, start=start, size_bytes=wanted, etag=item.etag, version_id=item.version_id
-    )
-    if len(content) != wanted:
-        raise IntegrityError(f"{item.uri}: ends before its {item.size_bytes} bytes.")
-    return content
 
 
 def require_same_bytes(one: StoredObject, other: StoredObject, context: Context) -> None:
