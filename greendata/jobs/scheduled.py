@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,7 @@ from greendata.stores.opening import Stores, is_remote, normalise_uri
 if TYPE_CHECKING:
     from greendata.notify.base import Alert
     from greendata.plan.document import PlanDocument
+    from greendata.policy.document import LoadedPolicy
     from greendata.progress import Progress
 
 _LONGEST_SLEEP_SECONDS = 600.0
@@ -97,6 +99,11 @@ class _Pass:
         self.summary = ScheduledSummary(started_at=request.clock())
         self.alerts: list[Alert] = []
         self.metrics = Metrics()
+
+    @cached_property
+    def _policies(self) -> tuple[LoadedPolicy, ...]:
+        """As they are when the pass begins to work."""
+        return load_policies(self.request.policies).policies
 
     def run(self) -> ScheduledSummary:
         request, summary = self.request, self.summary
@@ -230,9 +237,7 @@ class _Pass:
                 from_reports=bool(request.reports),
                 with_versions=not request.reports and any(is_remote(uri) for uri in uris),
                 # identical bytes are the proof that quarantine needs; what was read is kept
-                verify_bytes=any(
-                    entry.kind == "quarantine" for entry in load_policies(request.policies).policies
-                ),
+                verify_bytes=any(entry.kind == "quarantine" for entry in self._policies),
             ),
             progress=self.progress,
             now=now,
@@ -318,7 +323,7 @@ class _Pass:
         request = self.request
         allowed = frozenset(
             entry.name
-            for entry in load_policies(request.policies).policies
+            for entry in self._policies
             if entry.kind != "protect" and entry.model.guard.unattended
         )
         workers = self.summary.window.workers if self.summary.window else request.workers
