@@ -67,7 +67,7 @@ def beside(store: Store, uri: str) -> Properties:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for room in ("execute.verified", "execute.copying", "stores.transfer"):
+    for room in ("execute.verified", "stores.transfer"):
         monkeypatch.setattr(f"greendata.{room}.PART_BYTES", 8)
 
 
