@@ -54,6 +54,20 @@ _TRIES_A_TTL = 12
 _MARGIN_SECONDS = 1.0
 """Stores tell times in whole seconds; with a tenth of the time to live, for servers that differ."""
 
+_IMPOSSIBLE = (
+    (
+        IF_ABSENT,
+        "If-None-Match",
+        "a create-only write and ignores that there is an object",
+    ),
+    (
+        Condition(etag="0" * 32),
+        "If-Match",
+        "a write for another ETag and ignores that the object has its own",
+    ),
+)
+"""Writes that must be refused where a lease is: condition, its header, what accepting one is."""
+
 Clock = Callable[[], float]
 
 
@@ -246,19 +260,19 @@ class Leases:
         self._store.put(held.root + LEASE, _content(held), condition=condition)
 
     def _check_honest(self, held: _Held) -> None:
-        """Raises UnsupportedError where a second create-only write is not refused."""
+        """Raises UnsupportedError where a write whose condition cannot hold is not refused."""
         if held.root in self._exclusive:
             return
         other = _content(held) + b"\n"  # so that a repeated try is not taken for a success
-        try:
-            self._store.put(held.root + LEASE, other, condition=IF_ABSENT)
-        except PreconditionFailedError:
-            return
-        raise UnsupportedError(
-            f"{held.root}: the store accepts a create-only write and ignores that there is an"
-            " object: two runs could change it at once.",
-            hint="Use an endpoint that honours If-None-Match, or set exclusive_writer: true.",
-        )
+        for condition, header, what in _IMPOSSIBLE:
+            try:
+                self._store.put(held.root + LEASE, other, condition=condition)
+            except PreconditionFailedError:
+                continue
+            raise UnsupportedError(
+                f"{held.root}: the store accepts {what}: two runs could change it at once.",
+                hint=f"Use an endpoint that honours {header}, or set exclusive_writer: true.",
+            )
 
     def _check_free(self, root: str, found: _Found) -> None:
         document = found.document

@@ -33,6 +33,7 @@ from greendata.stores.memory import MemoryStore
 from greendata.stores.records import ALWAYS, NOTHING_BESIDE, Condition, Properties, Written
 from greendata.stores.wrappers import FaultyStore, LiarStore, RetryingStore
 from greendata.stores.wrappers.base import StoreWrapper
+from tests.stores.forgetful import ForgetsIfMatch
 
 ROOT = "mem://b/"
 LEASE = ROOT + ".greendata/lease"
@@ -196,7 +197,7 @@ def test_a_process_of_another_container_is_never_taken_for_dead() -> None:
 
 def test_a_renewal_that_fails_leaves_the_time_that_is_left() -> None:
     clock = Clock()
-    store = FaultyStore(MemoryStore(), "ok ok 503*999", only=["put"])
+    store = FaultyStore(MemoryStore(), "ok ok ok 503*999", only=["put"])
     with leases(store, ttl_seconds=SHORT_SECONDS, clock=clock) as held:
         time.sleep(SHORT_SECONDS)
         held.check(ROOT + "x", SHORT_SECONDS / 2)
@@ -225,7 +226,7 @@ def test_renewals_go_on_and_carry_what_is_noted_for_the_next_owner() -> None:
 @pytest.mark.parametrize("is_retried", [True, False])
 def test_answers_that_are_lost_make_no_second_owner(is_retried: bool) -> None:
     inner = MemoryStore()
-    store: Store = FaultyStore(inner, "lost ok lost ok lost", only=["put"])
+    store: Store = FaultyStore(inner, "lost ok ok lost ok lost", only=["put"])
     if is_retried:
         store = RetryingStore(store, sleep=lambda seconds: None)
     with leases(store, ttl_seconds=SHORT_SECONDS) as held:
@@ -277,6 +278,17 @@ def test_a_store_that_ignores_conditions_is_refused_unless_nobody_else_writes() 
     assert caught.value.exit_code == 33
     assert lease_of(inner)["is_released"]
     with leases(LiarStore(inner), exclusive_roots=[ROOT]) as held:
+        assert held.epoch == 2
+
+
+def test_a_store_that_takes_any_etag_is_refused_before_anything_else_is_written() -> None:
+    inner = MemoryStore()
+    with pytest.raises(UnsupportedError, match="another ETag") as caught:
+        with leases(ForgetsIfMatch(inner)):
+            pass
+    assert caught.value.exit_code == 33
+    assert lease_of(inner)["is_released"]
+    with leases(ForgetsIfMatch(inner), exclusive_roots=[ROOT]) as held:
         assert held.epoch == 2
 
 

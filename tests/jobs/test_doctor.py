@@ -10,14 +10,16 @@ import pytest
 from greendata.catalog.places import LocalPlace
 from greendata.catalog.tables import Catalog
 from greendata.cli.boundary import run
-from greendata.errors import ObjectNotFoundError
+from greendata.errors import ObjectNotFoundError, UnsupportedError
 from greendata.jobs import doctor
 from greendata.jobs.container_rules import find_conflicts
 from greendata.jobs.doctor import Diagnosis, Verdict, diagnose
+from greendata.jobs.ways import find_ways
 from greendata.progress import Progress
 from greendata.stores.memory import MemoryStore
 from greendata.stores.opening import Stores
 from greendata.stores.records import ALWAYS, Condition, ContainerRules
+from tests.stores.forgetful import ForgetsIfMatch
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -59,6 +61,23 @@ def test_large_bodies_show_what_small_ones_do_not(monkeypatch: pytest.MonkeyPatc
         for found in (small, large)
     ]
     assert ignored == [set(), {"race-if-absent", "race-if-match"}]
+
+
+def test_apply_is_refused_where_replacing_takes_any_etag(container: str, tmp_path: Path) -> None:
+    root = f"az://{container}/"
+    store = Stores(around=ForgetsIfMatch)
+    found = diagnosed(store.store_of(root), root)
+    verdicts = {finding.name: finding.verdict for finding in found.findings}
+    assert verdicts["put-if-absent"] is Verdict.HONOURED
+    assert verdicts["put-if-match"] is Verdict.IGNORED
+    assert {entry.action for entry in found.actions if not entry.is_allowed} == {
+        "lease",
+        "recompress",
+    }
+    catalog = Catalog.open(LocalPlace(tmp_path), create=True)
+    with pytest.raises(UnsupportedError, match="lease is not safe here.*put-if-match") as caught:
+        find_ways({root: {"tier"}}, catalog=catalog, store=store, now=NOW, progress=Progress())
+    assert caught.value.exit_code == 33
 
 
 def test_an_empty_prefix_of_a_bucket_can_be_probed(s3: Any, bucket: str) -> None:
