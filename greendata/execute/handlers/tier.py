@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from greendata.execute.copying import require_same_bytes
+from greendata.execute.etags import is_content_of
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, planned_details
 from greendata.execute.records import Action, Outcome, Survivor, done, failed, skipped
 from greendata.execute.retiring import retire_version
@@ -108,15 +109,24 @@ def _moved_before(action: Action, target: str, context: Context) -> Outcome | No
     item = details.item
     if item.storage_class != target or item.size_bytes != action.size_bytes:
         return None
-    if item.etag == action.etag or not context.way_of(action.uri).is_versioned:
+    is_versioned = context.way_of(action.uri).is_versioned
+    if item.etag == action.etag or (not is_versioned and _has_bytes(details, action, context)):
         return done(
             object={"etag": item.etag, "version_id": item.version_id,
                     "size_bytes": item.size_bytes}
         )  # fmt: skip
+    if not is_versioned:
+        return None
     versions = [v for v in context.store.versions(action.uri) if v.uri == action.uri]
     if len(versions) > 1 and versions[1].etag == action.etag:
         return _result(action, versions[1], item, context)
     return None
+
+
+def _has_bytes(details: ObjectDetails, action: Action, context: Context) -> bool:
+    """Whether it is the planned content with another ETag, as copies of uploads in parts have."""
+    is_unreadable = details.is_archived and details.restore_state != "restored"
+    return not is_unreadable and is_content_of(context.store, details.item, str(action.etag))
 
 
 def _lost_beside(before: ObjectDetails, after: ObjectDetails) -> str:
