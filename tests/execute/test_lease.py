@@ -283,9 +283,9 @@ def test_a_store_that_ignores_conditions_is_refused_unless_nobody_else_writes() 
 
 def test_a_store_that_takes_any_etag_is_refused_before_anything_else_is_written() -> None:
     inner = MemoryStore()
-    with pytest.raises(UnsupportedError, match="another ETag") as caught:
-        with leases(ForgetsIfMatch(inner)):
-            pass
+    store = ForgetsIfMatch(inner)
+    with pytest.raises(UnsupportedError, match="another ETag") as caught, leases(store):
+        pass
     assert caught.value.exit_code == 33
     assert lease_of(inner)["is_released"]
     with leases(ForgetsIfMatch(inner), exclusive_roots=[ROOT]) as held:

@@ -18,7 +18,7 @@ from greendata.jobs.ways import find_ways
 from greendata.progress import Progress
 from greendata.stores.memory import MemoryStore
 from greendata.stores.opening import Stores
-from greendata.stores.records import ALWAYS, Condition, ContainerRules
+from greendata.stores.records import ALWAYS, Condition, ContainerRules, Properties
 from tests.stores.forgetful import ForgetsIfMatch
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -33,8 +33,15 @@ def diagnosed(store: Any, uri: str) -> Diagnosis:
     return diagnose(store, uri, now=NOW, progress=Progress())
 
 
+class WithClasses(MemoryStore):
+    """Has the class that probes ask for, too."""
+
+    def set_tier(self, uri: str, storage_class: str, **named: Any) -> Any:
+        return super().set_tier(uri, "COOL", **named)
+
+
 def test_a_strict_store_is_safe_for_everything() -> None:
-    store = MemoryStore()
+    store = WithClasses()
     found = diagnosed(store, "mem://b/")
     assert {action.action for action in found.actions if not action.is_allowed} == set()
     assert all(action.relies_on for action in found.actions)
@@ -54,13 +61,34 @@ class CarelessWithLargeStore(MemoryStore):
 def test_large_bodies_show_what_small_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_LARGE_RACE_LINES", 100_000)
     small = diagnosed(CarelessWithLargeStore(), "mem://b/")
-    monkeypatch.setattr(doctor, "LARGE_ROUNDS", 1)
+    monkeypatch.setattr(doctor, "LARGE_ROUNDS", 6)
+    monkeypatch.setattr(doctor, "_LONGEST_LARGE_SECONDS", 0.0)  # one at least, if it is slow
     large = diagnosed(CarelessWithLargeStore(), "mem://b/")
     ignored = [
         {finding.name for finding in found.findings if finding.verdict is Verdict.IGNORED}
         for found in (small, large)
     ]
     assert ignored == [set(), {"race-if-absent", "race-if-match"}]
+
+
+class TiersBlindly(MemoryStore):
+    """Moves an object whatever its ETag is, by copying."""
+
+    def set_tier(
+        self,
+        uri: str,
+        storage_class: str,
+        *,
+        etag: str | None = None,
+        version_id: str | None = None,
+    ) -> Any:
+        kept = Properties(storage_class=storage_class)
+        return self.copy(uri, uri, properties=kept)
+
+
+def test_a_copy_that_ignores_its_sources_etag_is_no_way_to_change_a_tier() -> None:
+    found = diagnosed(TiersBlindly(), "mem://b/")
+    assert {entry.action for entry in found.actions if not entry.is_allowed} == {"tier"}
 
 
 def test_apply_is_refused_where_replacing_takes_any_etag(container: str, tmp_path: Path) -> None:
@@ -75,7 +103,7 @@ def test_apply_is_refused_where_replacing_takes_any_etag(container: str, tmp_pat
         "recompress",
     }
     catalog = Catalog.open(LocalPlace(tmp_path), create=True)
-    with pytest.raises(UnsupportedError, match="lease is not safe here.*put-if-match") as caught:
+    with pytest.raises(UnsupportedError, match=r"lease is not safe.*put-if-match") as caught:
         find_ways({root: {"tier"}}, catalog=catalog, store=store, now=NOW, progress=Progress())
     assert caught.value.exit_code == 33
 
