@@ -33,7 +33,12 @@ _MOVED_ON = ("changed", "gone", "conflict", "damaged", "unreachable", "denied", 
 
 
 _LONGEST_WAIT_SECONDS = 0.2
-"""Outcomes wait so long for others to share a flush of the journal with."""
+"""Outcomes wait so long for others to share a flush of the journal with; and so long at most until
+a signal is noticed."""
+
+_LONGEST_CREDIT_SECONDS = 0.2
+"""Where a rate is set, what could not begin in this time may begin later at once: actions share
+flushes of the journal, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +126,7 @@ class Engine:
         with ThreadPoolExecutor(self._settings.workers, "action") as pool:
             ready: list[_Job] = []
             while True:
-                ready += self._feed(jobs, pool, self._settings.window - len(ready))
+                self._feed(jobs, pool, ready)
                 self._begin(ready, pool)
                 ready = []
                 if not self._in_flight:
@@ -146,19 +151,23 @@ class Engine:
     def _is_stopping(self) -> bool:
         return self._error is not None or self.ended.stopped_because is not None
 
-    def _feed(self, jobs: Iterator[_Job], pool: ThreadPoolExecutor, room: int) -> list[_Job]:
-        """Jobs that can begin at once; those that must look first are sent to do so."""
-        ready: list[_Job] = []
-        while self._in_flight + len(ready) < room and not self._is_stopping:
+    def _feed(self, jobs: Iterator[_Job], pool: ThreadPoolExecutor, ready: list[_Job]) -> None:
+        """Adds jobs that can begin at once; those that must look first are sent to do so."""
+        while self._in_flight + len(ready) < self._settings.window and not self._is_stopping:
+            wait_seconds = self._until_next()
+            if wait_seconds > 0:
+                if ready or self._in_flight:
+                    return  # none waits for the turn of others
+                time.sleep(min(wait_seconds, _LONGEST_WAIT_SECONDS))
+                continue
             job = next(jobs, None)
             if job is None:
                 self._has_more = False
-                return ready
-            self._pace()
+                return
+            self._count_turn()
             ready += self._prepared(job, pool)
         if self._is_stopping:
             self._has_more = False
-        return ready
 
     def _prepared(self, job: _Job, pool: ThreadPoolExecutor) -> list[_Job]:
         """The job if all that must be known before is; else it is sent to find out."""
@@ -176,12 +185,16 @@ class Engine:
         self._submit(pool, self._prepare, job)
         return []
 
-    def _pace(self) -> None:
+    def _until_next(self) -> float:
+        """Seconds until the next action may begin, by the rate."""
+        is_limited = self._settings.actions_per_second is not None
+        return max(0.0, self._next_at - time.monotonic()) if is_limited else 0.0
+
+    def _count_turn(self) -> None:
         rate = self._settings.actions_per_second
         if rate is not None:
-            now = time.monotonic()
-            time.sleep(max(0.0, self._next_at - now))
-            self._next_at = max(now, self._next_at) + 1 / rate
+            earliest = time.monotonic() - _LONGEST_CREDIT_SECONDS
+            self._next_at = max(earliest, self._next_at) + 1 / rate
 
     def _submit(self, pool: ThreadPoolExecutor, work: Callable[[_Job], None], job: _Job) -> None:
         self._in_flight += 1
@@ -254,8 +267,12 @@ class Engine:
             self._submit(pool, self._act, job)
 
     def _ended_jobs(self) -> Iterator[tuple[_Job, Future[None]]]:
-        """At least one that has ended; while many are under way, those of a short while."""
-        yield self._events.get()
+        """At least one that has ended, or none when it is another's turn to begin; while many are
+        under way, those of a short while."""
+        try:
+            yield self._events.get(timeout=self._patience())
+        except queue.Empty:
+            return
         until = time.monotonic() + _LONGEST_WAIT_SECONDS
         while True:
             left = until - time.monotonic()
@@ -264,6 +281,13 @@ class Engine:
                 yield self._events.get(timeout=left if is_busy and left > 0 else 0)
             except queue.Empty:
                 return
+
+    def _patience(self) -> float | None:
+        """Seconds after which more can begin although nothing ended; None: that is not so."""
+        is_limited = self._settings.actions_per_second is not None
+        if not is_limited or not self._has_more or self._in_flight >= self._settings.window:
+            return None
+        return min(self._until_next(), _LONGEST_WAIT_SECONDS)
 
     def _take(self, job: _Job, future: Future[None], pool: ThreadPoolExecutor) -> list[_Job]:
         """Note what a thread brought; what can begin now because of it."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from greendata.errors import LeaseLostError, StoreUnreachableError
+from greendata.execute import engine
 from greendata.execute.engine import Engine, EngineSettings
 from greendata.execute.handlers.base import CannotUndo, Context, Handler
 from greendata.execute.journal import Journal, read_journal
@@ -191,3 +192,29 @@ def test_after_an_action_that_was_done_the_next_is_on_what_it_left() -> None:
     del bench.handler.says[second.action_id]
     bench.engine().run([(first, second)])
     assert bench.handler.asked[-1] == (second.action_id, "new", True)
+
+
+def test_with_a_rate_each_begins_in_its_turn_and_is_noted_before_the_last_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "_LONGEST_CREDIT_SECONDS", 0.0)
+    bench, noted = Bench(), []
+    plain = bench.handler.act
+
+    def act(*asked: Any, **named: Any) -> Outcome:
+        noted.append(len(bench.state().outcomes))
+        return plain(*asked, **named)
+
+    bench.handler.act = act  # type: ignore[method-assign]
+    made = actions(6)
+    bench.engine(actions_per_second=20.0).run([(action,) for action in made])
+    assert len(noted) == 6
+    assert noted[-1] > noted[0]  # else all began together
+
+
+def test_a_rate_does_not_hold_up_who_interrupts() -> None:
+    bench, made = Bench(), actions(3)
+    slow = bench.engine(actions_per_second=0.01)
+    threading.Timer(0.3, slow.interrupt).start()
+    ended = slow.run([(action,) for action in made])
+    assert (ended.is_interrupted, ended.statuses.total()) == (True, 1)
