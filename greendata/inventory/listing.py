@@ -151,8 +151,8 @@ def _places(uris: list[str]) -> dict[str, pa.Array | pa.Scalar]:
     """Bucket and key; local files have neither."""
     if not uris or uris[0].startswith("file://"):
         return {}
-    parsed = [parse_uri(uri) for uri in uris]
+    parts = [uri.split("/", 3) for uri in uris]  # scheme, nothing, owner, key
     return {
-        "bucket": pa.array([place.container for place in parsed]),
-        "key": pa.array([place.key for place in parsed]),
+        "bucket": pa.array([owner.partition("@")[0] for _, _, owner, _ in parts]),
+        "key": pa.array([key for _, _, _, key in parts]),
     }

@@ -20,8 +20,13 @@ class ObjectUri:
     account: str | None = None
 
     def __str__(self) -> str:
+        return f"{self.root}{self.key}"
+
+    @property
+    def root(self) -> str:
+        """URI of the container; with a key behind it, that of an object."""
         owner = f"@{self.account}" if self.account else ""
-        return f"{self.scheme}://{self.container}{owner}/{self.key}"
+        return f"{self.scheme}://{self.container}{owner}/"
 
     def with_key(self, key: str) -> ObjectUri:
         """Another key in the same container."""

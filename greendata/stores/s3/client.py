@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from greendata.errors import (
     UnsupportedError,
 )
 from greendata.stores.remote import check_endpoint
+from greendata.stores.s3.pages import read_pages
 
 USER_AGENT = "greendata"
 """Marks our own requests, so that access logs can tell them from those of readers."""
@@ -72,9 +74,10 @@ class Client:
         with self._lock:
             if self._listing is None:
                 self._listing = self._make(self.settings.listing_attempts)
+                read_pages(self._listing)
             return self._listing
 
-    @property
+    @cached_property
     def host(self) -> str:
         """Host of the endpoint, ``aws`` for Amazon's own."""
         parts = urlsplit(str(self.sdk.meta.endpoint_url))

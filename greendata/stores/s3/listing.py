@@ -26,7 +26,7 @@ _CHECKSUMS = {
 def stored_object(target: ObjectUri, entry: Mapping[str, Any], store_id: str) -> StoredObject:
     """An entry of ``list_objects_v2``."""
     return StoredObject(
-        uri=str(target.with_key(entry["Key"])),
+        uri=f"{target.root}{entry['Key']}",
         store_id=store_id,
         size_bytes=int(entry["Size"]),
         etag=str(entry.get("ETag", "")).strip('"'),
@@ -40,7 +40,7 @@ def stored_version(target: ObjectUri, entry: Mapping[str, Any], store_id: str) -
     is_marker = "Size" not in entry
     version_id = entry.get("VersionId")
     return StoredObject(
-        uri=str(target.with_key(entry["Key"])),
+        uri=f"{target.root}{entry['Key']}",
         store_id=store_id,
         size_bytes=int(entry.get("Size", 0)),
         etag=str(entry.get("ETag", "")).strip('"'),
@@ -56,7 +56,7 @@ def pending_upload(target: ObjectUri, entry: Mapping[str, Any], store_id: str) -
     """An entry of ``list_multipart_uploads``."""
     started: datetime | None = entry.get("Initiated")
     return PendingUpload(
-        uri=str(target.with_key(entry["Key"])),
+        uri=f"{target.root}{entry['Key']}",
         store_id=store_id,
         upload_id=entry["UploadId"],
         started_at=started and started.astimezone(UTC),
