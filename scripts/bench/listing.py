@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import sys
 import tempfile
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ PAGE = 1000
 
 
 class Listing(BaseHTTPRequestHandler):
-    """``data/NNN/part-NNNNNNNNNN.parquet``: ListObjectsV2 with prefix, delimiter and paging."""
+    """``data/NNN/part-NNNNNNNNNN.parquet``: objects or versions by prefix, delimiter and page."""
 
     protocol_version = "HTTP/1.1"
 
@@ -30,9 +32,11 @@ class Listing(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """A page."""
-        asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        asked = {name: values[0] for name, values in query.items()}
         body = "" if "uploads" in asked else self.page(asked)
-        root = "ListMultipartUploadsResult" if "uploads" in asked else "ListBucketResult"
+        roots = {"uploads": "ListMultipartUploadsResult", "versions": "ListVersionsResult"}
+        root = next((roots[name] for name in roots if name in asked), "ListBucketResult")
         xmlns = "http://s3.amazonaws.com/doc/2006-03-01/"
         raw = f'<?xml version="1.0"?><{root} xmlns="{xmlns}">{body}</{root}>'.encode()
         self.send_response(200)
@@ -53,17 +57,37 @@ class Listing(BaseHTTPRequestHandler):
             return f"<IsTruncated>false</IsTruncated><KeyCount>0</KeyCount>{found}"
         first = 0 if len(prefix) < len("data/000/") else int(prefix[5:8]) * a_folder
         stop = server.objects if len(prefix) < len("data/000/") else first + a_folder
-        start = int(asked.get("continuation-token", first))
+        is_versions = "versions" in asked
+        marker = asked.get("key-marker", "")[-18:-8] if is_versions else None
+        start = int(marker) + 1 if marker else int(asked.get("continuation-token", first))
         end = min(start + PAGE, stop)
+        entry = "Version" if is_versions else "Contents"
+        more = "<VersionId>null</VersionId><IsLatest>true</IsLatest>" if is_versions else ""
         entries = "".join(
-            f"<Contents><Key>data/{n // a_folder:03}/part-{n:010}.parquet</Key>"
+            f"<{entry}><Key>{key_of(n, server.objects)}</Key>{more}"
             f"<LastModified>2024-01-01T00:00:00.000Z</LastModified><ETag>&quot;{n:032x}&quot;</ETag>"
-            f"<Size>{n % 100_000_007}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+            f"<Size>{size_of(n)}</Size><StorageClass>STANDARD</StorageClass></{entry}>"
             for n in range(start, end)
         )
-        more = f"<NextContinuationToken>{end}</NextContinuationToken>" if end < stop else ""
-        truncated = "true" if more else "false"
-        return f"<IsTruncated>{truncated}</IsTruncated>{more}{entries}"
+        if end >= stop:
+            return f"<IsTruncated>false</IsTruncated>{entries}"
+        last = key_of(end - 1, server.objects)
+        next_page = (
+            f"<NextKeyMarker>{last}</NextKeyMarker><NextVersionIdMarker>null</NextVersionIdMarker>"
+            if is_versions
+            else f"<NextContinuationToken>{end}</NextContinuationToken>"
+        )
+        return f"<IsTruncated>true</IsTruncated>{next_page}{entries}"
+
+
+def key_of(number: int, objects: int) -> str:
+    """The key of an object."""
+    return f"data/{number // (objects // FOLDERS):03}/part-{number:010}.parquet"
+
+
+def size_of(number: int) -> int:
+    """Its bytes."""
+    return number % 100_000_007
 
 
 def serve(objects: int, port: Any) -> None:
@@ -75,28 +99,39 @@ def serve(objects: int, port: Any) -> None:
         server.serve_forever()
 
 
+@contextlib.contextmanager
+def bucket(objects: int) -> Iterator[dict[str, str]]:
+    """``s3://bucket/`` of so many objects; the environment of those who list it."""
+    port: Any = multiprocessing.Queue()
+    stub = multiprocessing.Process(target=serve, args=(objects, port), daemon=True)
+    stub.start()
+    try:
+        yield {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port.get()}",
+            "AWS_ACCESS_KEY_ID": "none",
+            "AWS_SECRET_ACCESS_KEY": "none",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+    finally:
+        stub.terminate()
+        stub.join()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
     parser = measure.parser("Listing a bucket into the catalog.")
     parser.add_argument("--objects", type=int, default=1_000_000)
     given = parser.parse_args(arguments)
-    port: Any = multiprocessing.Queue()
-    stub = multiprocessing.Process(target=serve, args=(given.objects, port), daemon=True)
-    stub.start()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port.get()}",
-        "AWS_ACCESS_KEY_ID": "none",
-        "AWS_SECRET_ACCESS_KEY": "none",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with tempfile.TemporaryDirectory(prefix="greendata-bench-") as place:
+    with (
+        bucket(given.objects) as environment,
+        tempfile.TemporaryDirectory(prefix="greendata-bench-") as place,
+    ):
         finished = measure.run(
             measure.greendata(
                 *("inventory", "s3://bucket/", "--catalog", Path(place) / "catalog", "--json")
             ),
             environment=environment,
         )
-    stub.terminate()
     summary = json.loads(finished.stdout)
     result = measure.document(
         "listing",
