@@ -30,6 +30,7 @@ INVENTORY = pa.schema(
         ("replication_status", pa.string()),
         ("checksum_algorithm", pa.string()),
         ("format", pa.string()),  # upload, of an incomplete one
+        ("tags", pa.map_(pa.string(), pa.string())),  # all of them, or null
     ]
 )
 """What a listing or a report can tell of one object; what it does not tell is null."""

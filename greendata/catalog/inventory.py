@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from greendata.catalog.queries import create_rows, create_table, create_view
 from greendata.catalog.recompressed import create_recompressed
 from greendata.catalog.schemas import SCHEMAS
+from greendata.catalog.traces import KNOWN_TAGS, TRACED, Traces, create_traces
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,7 +98,8 @@ _PARTS: dict[str, _Part] = {
             "version_id": "i.version_id",
             "is_latest": "coalesce(i.is_latest, i.format IS DISTINCT FROM 'upload')",
             "is_delete_marker": "coalesce(i.is_delete_marker, false)",
-            "tags": "NULL::MAP(VARCHAR, VARCHAR)",
+            "tags": "i.tags",
+            KNOWN_TAGS: "i.tags",
             "metadata": "NULL::MAP(VARCHAR, VARCHAR)",
             "is_held": "i.is_held",
             "retain_until": "i.retain_until",
@@ -296,16 +298,21 @@ def create_inventory_view(
     found = {
         name: expression for part in chosen for name, expression in _PARTS[part].columns.items()
     }
+    traces = Traces()
+    if TRACED & set(columns):
+        traces = create_traces(connection, catalog, refreshes, columns)
+        found |= traces.columns
     selected = ", ".join(
         f'{_completed(found[name], inputs)} AS "{name}"'
         for name in INVENTORY_COLUMNS
         if name in columns
     )
-    if RATIOS in columns:
-        selected += f', w.ratios AS "{RATIOS}"'
+    for name in (RATIOS, KNOWN_TAGS):
+        if name in columns:
+            selected += f', {_completed(found[name], inputs)} AS "{name}"'
     if UPLOAD_FORMAT in columns:
         selected += ', i.format AS "format"'
-    joins = " ".join(_completed(_PARTS[part].join, inputs) for part in chosen)
+    joins = " ".join(_completed(_PARTS[part].join, inputs) for part in chosen) + traces.joins
     create_view(connection, "inventory", f"SELECT {selected} FROM object_rows i {joins}")
     return refreshes
 
@@ -358,7 +365,7 @@ def create_objects_view(
         for entry in live
         for later, cover in refreshes.later(entry)
     ]
-    query = f"SELECT {', '.join(SCHEMAS['inventory'].names)} FROM inventory_rows i"
+    query = f"SELECT {', '.join(SCHEMAS['inventory'].names)}, scan_id FROM inventory_rows i"
     if hidden:
         create_table(connection, "hidden", pa.Table.from_pylist(hidden))
         query += f" WHERE {_not_hidden('h.object_uri = i.uri')}"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from greendata.catalog.schemas import SCHEMAS
+from greendata.catalog.schemas import SCHEMAS, WIDENED
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,7 +89,6 @@ def create_run_views(
 
     ``outcomes`` has ``is_realised`` too: what it saves is saved by now. ``run_ids``: only these.
     """
-    newest = "catalog_sequence DESC, filename DESC, file_row_number DESC"
     realised = " OR ".join(
         f"(part = '{part}' AND kind IN ({', '.join(repr(kind) for kind in kinds)}))"
         for part, kinds in REALISED_BY.items()
@@ -100,9 +99,14 @@ def create_run_views(
         create_view(
             connection,
             name,
-            f"SELECT {columns_sql(name)}{more[name]} FROM {name}_rows"
-            f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {newest}) = 1",
+            f"SELECT {columns_sql(name)}{more[name]} FROM {name}_rows {newest_of(key)}",
         )
+
+
+def newest_of(key: str) -> str:
+    """The SQL clause that leaves of ``runs_rows`` or ``outcomes_rows`` the newest of each key."""
+    newest = "catalog_sequence DESC, filename DESC, file_row_number DESC"
+    return f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {newest}) = 1"
 
 
 def create_objects(
@@ -222,17 +226,32 @@ def create_rows(connection: DuckDBPyConnection, name: str, files: list[str]) -> 
         create_table(connection, f"no_{name}", schema.empty_table())
         create_view(connection, f"{name}_rows", f"SELECT * FROM no_{name}")
         return
+    rows = _read_parquet(files, of_any_age=name in WIDENED)
+    lacking = _lacking(connection, name, rows)
     create_view(
         connection,
         f"{name}_rows",
-        f"SELECT *, regexp_extract(filename, '{_SCAN_FOLDER}', 1) AS scan_id, filename,"
-        f" file_row_number FROM {_read_parquet(files)}",
+        f"SELECT *{lacking}, regexp_extract(filename, '{_SCAN_FOLDER}', 1) AS scan_id, filename,"
+        f" file_row_number FROM {rows}",
     )
 
 
-def _read_parquet(files: Sequence[str]) -> str:
+def _lacking(connection: DuckDBPyConnection, name: str, rows: str) -> str:
+    """Columns that none of the files has, which are all older than they, as SQL after others."""
+    if name not in WIDENED:
+        return ""
+    known = {column for column, *_ in connection.execute(f"DESCRIBE FROM {rows}").fetchall()}
+    return "".join(
+        f", NULL::{kind} AS {column}"
+        for column, kind in WIDENED[name].items()
+        if column not in known
+    )
+
+
+def _read_parquet(files: Sequence[str], *, of_any_age: bool = False) -> str:
     listed = ", ".join("'" + _escaped(file) + "'" for file in files)
-    return f"read_parquet([{listed}], hive_partitioning = false)"
+    union = ", union_by_name = true" if of_any_age else ""
+    return f"read_parquet([{listed}], hive_partitioning = false{union})"
 
 
 def hex_digest(alias: str) -> str:

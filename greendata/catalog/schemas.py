@@ -196,8 +196,9 @@ SCHEMAS |= {
             ("reasons", pa.string()),  # {reason: actions}
         ]
     ),
-    # What came of each action of a run; the newest row of an action holds. ``purge_after`` and
-    # ``quarantine_uri`` are of what waits to be purged still.
+    # What came of each action of a run; the newest row of an action holds. ``purge_after``,
+    # ``quarantine_uri`` and ``survivors`` are of what waits to be purged still; ``left_*`` name the
+    # version that it made of the object, where it made one.
     "outcomes": pa.schema(
         [
             ("run_id", pa.string()),
@@ -223,6 +224,12 @@ SCHEMAS |= {
             ("quarantine_uri", pa.string()),
             ("part", pa.string()),  # apply | undo | purge: whose outcome it is
             ("catalog_sequence", pa.int64()),
+            ("etag", pa.string()),  # of the object as it was planned
+            ("tags", pa.map_(pa.string(), pa.string())),  # that a tag action sets
+            ("left_version_id", pa.string()),
+            ("left_etag", pa.string()),
+            ("readable_until", TIME),  # of what was restored
+            ("survivors", pa.list_(pa.struct([("store_id", pa.string()), ("uri", pa.string())]))),
         ]
     ),
     # BLAKE2b-128 of whole rows of an object version (``recompress.digests``), once for each row
@@ -253,6 +260,23 @@ SCHEMAS |= {
 
 LATE = ("runs", "outcomes", "row_digests", "recompressions")
 """Tables that are made when they are first written, also in catalogs that are older than they."""
+
+_TAGS = "MAP(VARCHAR, VARCHAR)"
+
+WIDENED: dict[str, dict[str, str]] = {
+    "inventory": {"tags": _TAGS},
+    "outcomes": {
+        "etag": "VARCHAR",
+        "tags": _TAGS,
+        "left_version_id": "VARCHAR",
+        "left_etag": "VARCHAR",
+        "readable_until": "TIMESTAMPTZ",
+        "survivors": "STRUCT(store_id VARCHAR, uri VARCHAR)[]",
+    },
+}
+"""Columns that older files of tables do not have, with their SQL types: there they are null.
+
+A table that was made before keeps its schema in its log, so that other readers do not see them."""
 
 COMMITS = ("scans", "refreshes")
 """Tables without partitions; a row in one of them makes rows of others visible."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _CARBON = ("carbon_kgco2e_low", "carbon_kgco2e_central", "carbon_kgco2e_high")
 _PLANNED = (
     "action_id", "kind", "policy", "uri", "store_id", "version_id", "size_bytes", "fees_usd",
-    "monthly_saving_usd", *_CARBON,
+    "monthly_saving_usd", *_CARBON, "etag", "to",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -194,8 +194,38 @@ def _outcome_row(
         "quarantine_uri": waiting.get("held_uri"),
         "part": part,
         "catalog_sequence": 0,
-    }
+        "tags": sorted(json.loads(action["to"])["tag"].items()) if action["kind"] == "tag" else None,
+        "readable_until": _time(outcome.after.get("readable_until")) if part == "apply" else None,
+        "survivors": [
+            {"store_id": store_id, "uri": uri} for store_id, uri in survivors_of(waiting)
+        ]
+        or None,
+    } | _left(state, action, outcome if part == "undo" else None)
     return {name: found[name] for name in SCHEMAS["outcomes"].names}
+
+
+def survivors_of(waiting: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Store and URI of what is pinned for something in quarantine, as its journal tells of it.
+
+    The version that a tier action made stands for the one before without a pin.
+    """
+    survivor = waiting.get("survivor")
+    if survivor is not None and waiting.get("cause") != "tier":
+        yield survivor["store_id"], survivor["uri"]
+
+
+def _left(state: RunState, action: Mapping[str, Any], undone: Outcome | None) -> Row:
+    """The version that a tier action, or its undo, made of the object: S3 writes it anew."""
+    outcome = undone or state.outcomes.get(action["action_id"])
+    now = outcome.after.get("object") if outcome is not None and action["kind"] == "tier" else None
+    is_other = now is not None and (
+        (now["version_id"], now["etag"]) != (action["version_id"], action["etag"])
+        or action["uri"].startswith("s3:")
+    )
+    return {
+        "left_version_id": now["version_id"] if now is not None and is_other else None,
+        "left_etag": now["etag"] if now is not None and is_other else None,
+    }
 
 
 def _run_row(state: RunState, planned: Sequence[Row], outcomes: Sequence[Row]) -> Row:

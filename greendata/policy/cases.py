@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from greendata.config import did_you_mean
 from greendata.errors import PolicyError, UsageError
 from greendata.footprint.classes import tier_of
+from greendata.catalog.traces import KNOWN_TAGS
 from greendata.policy.columns import VERSION_COLUMNS, VIEW_COLUMNS, Kind
 from greendata.policy.document import PolicySet, validated
 from greendata.policy.evaluate import compile_policies
@@ -118,7 +119,10 @@ def _create_table(connection: DuckDBPyConnection, rows: Sequence[Mapping[str, An
 
     arrow = pa.Table.from_pylist([dict(row) for row in rows], schema=inventory_schema())
     connection.register("given_objects", arrow)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS FROM given_objects")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS SELECT *, tags AS {KNOWN_TAGS}"
+        " FROM given_objects"
+    )
     connection.unregister("given_objects")
 
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
+from greendata.catalog.traces import KNOWN_TAGS
 from greendata.policy.columns import IF_MODIFIED
 from greendata.policy.globs import match_glob
 from greendata.policy.tiers import ARCHIVES, RESTORE_HOURS, STORES, TIERS, TIERS_OF
@@ -239,7 +240,7 @@ def refusal_checks(policy: LoadedPolicy, around: Surroundings) -> Iterator[Check
     has_class = kind != "abort_uploads" and policy.state != "expired-delete-marker"
     if has_class:
         yield _check(Refusal.UNKNOWN_CLASS, "tier IS NULL OR tier = 'unknown'", "tier")
-    if kind in ("quarantine", "expire", "relocate"):
+    if kind in ("quarantine", "expire", "recompress") or is_move(policy):
         yield _check(Refusal.PINNED, "pinned_by IS NOT NULL", "pinned_by")
     yield from _unchanged_checks(policy)
     if kind in ("quarantine", "expire"):
@@ -254,7 +255,12 @@ def refusal_checks(policy: LoadedPolicy, around: Surroundings) -> Iterator[Check
         yield _check(Refusal.ARCHIVED, _IS_ARCHIVED, "tier", "restore_state")
 
 
-_IS_ARCHIVED = f"tier IN {ARCHIVES} AND restore_state IS NULL"
+def is_move(policy: LoadedPolicy) -> bool:
+    """Whether it takes objects to another region, and away from where they are."""
+    return policy.kind == "relocate" and policy.value.mode == "move"
+
+
+_IS_ARCHIVED = f"tier IN {ARCHIVES} AND restore_state IS DISTINCT FROM 'restored'"
 
 
 def _check(refusal: Refusal, is_refused: str, *columns: str) -> Check:
@@ -372,13 +378,15 @@ def _unchanged_checks(policy: LoadedPolicy) -> Iterator[Check]:
                 "tier", "restore_state",
             )  # fmt: skip
         case "hold":
+            yield _check(Refusal.UNSUPPORTED, "store = 'file'", "store")
             yield _check(Refusal.UNCHANGED, "is_held", "is_held")
         case "tag":
             same = [
-                f"map_extract_value(tags, {quoted(name)}) = {quoted(text)}"
+                f"map_extract_value({KNOWN_TAGS}, {quoted(name)}) = {quoted(text)}"
                 for name, text in sorted(value.items())
             ]
-            yield _check(Refusal.UNCHANGED, " AND ".join(same), "tags")
+            yield _check(Refusal.UNSUPPORTED, "store = 'file'", "store")
+            yield _check(Refusal.UNCHANGED, " AND ".join(same), KNOWN_TAGS)
 
 
 def all_checks(policy: LoadedPolicy, around: Surroundings) -> tuple[Check, ...]:
@@ -424,8 +432,7 @@ def forbids_sql(
         return ("true", frozenset()) if not rule.actions or kind in rule.actions else None
     found: list[tuple[str, str]] = []
     is_removal = kind in ("quarantine", "expire")
-    is_move = kind == "relocate" and acting.value.mode == "move"
-    if rule.retain_days is not None and (is_removal or is_move):
+    if rule.retain_days is not None and (is_removal or is_move(acting)):
         found.append((f"(age_days >= {rule.retain_days}) IS NOT TRUE", "age_days"))
     if rule.min_copies is not None and is_removal:
         found.append((f"(verified_copies >= {rule.min_copies}) IS NOT TRUE", "verified_copies"))

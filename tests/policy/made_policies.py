@@ -63,8 +63,8 @@ def inventory(rows: Sequence[Mapping[str, Any]]) -> Iterator[duckdb.DuckDBPyConn
         connection.register("given", table)
         connection.execute(
             "CREATE TABLE inventory AS SELECT *, CASE WHEN recompress_ratio IS NOT NULL THEN MAP"
-            " {'stream': recompress_ratio, 'archive': recompress_ratio} END AS recompress_ratios"
-            " FROM given"
+            " {'stream': recompress_ratio, 'archive': recompress_ratio} END AS recompress_ratios,"
+            " tags AS known_tags FROM given"
         )
         yield connection
 
