@@ -68,7 +68,8 @@ def create_traces(
 
 
 def _has_rows(connection: DuckDBPyConnection, table: str) -> bool:
-    return bool(connection.execute(f"FROM {table} LIMIT 1").fetchall())
+    (row,) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+    return bool(row[0])
 
 
 def _create_pins(connection: DuckDBPyConnection) -> bool:
@@ -77,6 +78,7 @@ def _create_pins(connection: DuckDBPyConnection) -> bool:
         "CREATE OR REPLACE TEMP TABLE own_pins AS"
         " SELECT s.store_id, s.uri, min(run_id) AS run_id FROM ("
         " SELECT run_id, unnest(survivors) AS s FROM (FROM outcomes_rows"
+        " WHERE kind IN ('quarantine', 'relocate', 'recompress')"
         f" {newest_of('run_id, action_id')}) WHERE survivors IS NOT NULL) GROUP BY ALL"
     )
     return _has_rows(connection, "own_pins")
@@ -96,13 +98,13 @@ def _create_marks(connection: DuckDBPyConnection) -> bool:
         " set_marks AS (SELECT *, \"at\" AS seen_at, part = 'apply' AS stands FROM newest"
         " WHERE kind <> 'tier' AND status IN ('done', 'pending')),"
         " made AS (FROM newest WHERE kind = 'tier' AND left_etag IS NOT NULL),"
-        " marks AS (SELECT store_id, uri, version_id, etag, seen_at, \"at\", kind, status, stands,"
+        ' marks AS (SELECT store_id, uri, version_id, etag, seen_at, "at", kind, status, stands,'
         "  readable_until, CASE WHEN stands THEN tags ELSE map(map_keys(tags),"
         "  list_transform(map_keys(tags), lambda k: NULL::VARCHAR)) END AS tags FROM set_marks"
-        "  UNION SELECT m.store_id, m.uri, v.left_version_id, v.left_etag, v.\"at\", m.\"at\","
+        '  UNION SELECT m.store_id, m.uri, v.left_version_id, v.left_etag, v."at", m."at",'
         "  m.kind, m.status, m.stands, m.readable_until, m.tags FROM marks m"
         f" JOIN made v ON {same} AND v.version_id IS NOT DISTINCT FROM m.version_id"
-        '  AND v."at" > m.seen_at)'
+        "  AND v.\"at\" > m.seen_at WHERE m.kind = 'tag')"
         " SELECT store_id, uri, etag, list({'version_id': version_id, 'seen_at': seen_at,"
         " 'at': \"at\", 'kind': kind, 'status': status, 'stands': stands,"
         " 'readable_until': readable_until, 'tags': tags} ORDER BY \"at\", seen_at) AS marks"

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greendata.errors import IntegrityError, ObjectNotFoundError
-from greendata.inventory.columns import as_flag, as_number, as_text, as_time
+from greendata.inventory.columns import as_flag, as_named_texts, as_number, as_text, as_time
 from greendata.inventory.schema import as_inventory
 from greendata.inventory.tasks import Task, run_tasks
 
@@ -250,4 +250,5 @@ _READERS: dict[str, tuple[str, Callable[[pa.Array], pa.Array]]] = {
     "immutabilitypolicyuntildate": ("retain_until", as_time),
     "immutabilitypolicymode": ("is_locked", _has_text),
     "encryptionscope": ("encryption", as_text),
+    "tags": ("tags", as_named_texts),
 }

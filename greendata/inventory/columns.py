@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -37,3 +39,35 @@ def as_time(column: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(column.type) and column.type.tz is None:
         return pc.assume_timezone(column.cast(pa.timestamp("us")), "UTC")
     return column.cast(TIME)
+
+
+NAMED_TEXTS = pa.map_(pa.string(), pa.string())
+
+
+def as_named_texts(column: pa.Array) -> pa.Array:
+    """Tags by name, of maps or of JSON: an object, or a list of objects with key and value.
+
+    What is empty, or written in another way, is not known.
+    """
+    if pa.types.is_map(column.type):
+        return column.cast(NAMED_TEXTS)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return pa.nulls(len(column), NAMED_TEXTS)
+    encoded = column.dictionary_encode()
+    found = pa.array([_named(text) for text in encoded.dictionary.to_pylist()], NAMED_TEXTS)
+    return found.take(encoded.indices)
+
+
+def _named(text: str) -> list[tuple[str, str]] | None:
+    try:
+        document = json.loads(text)
+        if isinstance(document, list):
+            named = [{name.lower(): value for name, value in entry.items()} for entry in document]
+            document = {entry["key"]: entry["value"] for entry in named}
+        pairs = sorted(document.items())
+        parts = [part for pair in pairs for part in pair]
+        # what is not printable, lone surrogates among it, is no tag of either provider
+        is_text = all(isinstance(part, str) and part.isprintable() for part in parts)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return pairs if is_text else None

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greendata.errors import IntegrityError, ObjectNotFoundError
-from greendata.inventory.columns import as_flag, as_number, as_text, as_time
+from greendata.inventory.columns import as_flag, as_named_texts, as_number, as_text, as_time
 from greendata.inventory.schema import as_inventory
 from greendata.inventory.tasks import Task, run_tasks
 
@@ -270,4 +270,5 @@ _READERS: dict[str, tuple[str, Callable[[pa.Array], pa.Array]]] = {
     "object_lock_legal_hold_status": ("is_held", _is_on),
     "checksum_algorithm": ("checksum_algorithm", as_text),
     "intelligent_tiering_reference_date": ("accessed_at", as_time),
+    "object_tags": ("tags", as_named_texts),  # of S3 Metadata; S3 Inventory has none of its own
 }

@@ -182,25 +182,33 @@ def _outcome_row(
     if part == "apply":
         waiting = outcome.after.get("quarantine") or {}
     purge_after = waiting.get("purge_after")
-    found = dict(action) | {
-        "run_id": state.run_id,
-        "dataset": find_dataset(action["uri"]),
-        "status": outcome.status.value,
-        "reason": outcome.reason,
-        "detail": _encodable(outcome.detail),
-        "at": state.outcomes_at[part][action["action_id"]],
-        "due_at": outcome.due_at,
-        "purge_after": datetime.fromisoformat(purge_after) if purge_after else None,
-        "quarantine_uri": waiting.get("held_uri"),
-        "part": part,
-        "catalog_sequence": 0,
-        "tags": sorted(json.loads(action["to"])["tag"].items()) if action["kind"] == "tag" else None,
-        "readable_until": _time(outcome.after.get("readable_until")) if part == "apply" else None,
-        "survivors": [
-            {"store_id": store_id, "uri": uri} for store_id, uri in survivors_of(waiting)
-        ]
-        or None,
-    } | _left(state, action, outcome if part == "undo" else None)
+    found = (
+        dict(action)
+        | {
+            "run_id": state.run_id,
+            "dataset": find_dataset(action["uri"]),
+            "status": outcome.status.value,
+            "reason": outcome.reason,
+            "detail": _encodable(outcome.detail),
+            "at": state.outcomes_at[part][action["action_id"]],
+            "due_at": outcome.due_at,
+            "purge_after": datetime.fromisoformat(purge_after) if purge_after else None,
+            "quarantine_uri": waiting.get("held_uri"),
+            "part": part,
+            "catalog_sequence": 0,
+            "tags": sorted(json.loads(action["to"])["tag"].items())
+            if action["kind"] == "tag"
+            else None,
+            "readable_until": _time(outcome.after.get("readable_until"))
+            if part == "apply"
+            else None,
+            "survivors": [
+                {"store_id": store_id, "uri": uri} for store_id, uri in survivors_of(waiting)
+            ]
+            or None,
+        }
+        | _left(state, action, outcome if part == "undo" else None)
+    )
     return {name: found[name] for name in SCHEMAS["outcomes"].names}
 
 

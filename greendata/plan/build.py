@@ -25,7 +25,7 @@ from greendata.plan.pricing import carried_columns, judged_sql
 from greendata.plan.results import create_results, enumeration
 from greendata.plan.survivors import create_no_survivors, create_survivors
 from greendata.policy.evaluate import CompiledPolicies, compile_policies, refuse_errors
-from greendata.policy.verdicts import quoted
+from greendata.policy.verdicts import Refusal, quoted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -160,7 +160,11 @@ def _decide(connection: DuckDBPyConnection, inputs: PlanInputs, compiled: Compil
         text = compiled.sql
     kinds = [slot.kind for slot in compiled.slots]
     acted = [name for name in carried_columns(kinds) if name != "size_bytes"]
-    kept = ", ".join(f'CASE WHEN is_decided THEN "{name}" END AS "{name}"' for name in acted)
+    wanted = {"pinned_by": f"stays_code = {int(Refusal.PINNED)}"}
+    kept = ", ".join(
+        f'CASE WHEN {wanted.get(name, "is_decided")} THEN "{name}" END AS "{name}"'
+        for name in acted
+    )
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE plan_decided AS SELECT * REPLACE ({kept}) FROM ({text})"
     )

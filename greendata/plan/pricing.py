@@ -38,8 +38,10 @@ CARRIED = ("etag", "size_bytes", "storage_class", "tier", "region", "store", "da
 
 CARRIED_FOR = {
     "tier": ("reads_30d", "read_bytes_30d"),
-    "relocate": ("key", "training_region", "read_bytes_30d", "dataset"),
-    "recompress": ("recompress_ratios", "dataset"),
+    "relocate": ("key", "training_region", "read_bytes_30d", "dataset", "pinned_by"),
+    "recompress": ("recompress_ratios", "dataset", "pinned_by"),
+    "quarantine": ("pinned_by",),
+    "expire": ("pinned_by",),
 }
 
 _REFUSAL_TYPE = enumeration(REFUSALS)

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from greendata.catalog.queries import create_table, create_view
 from greendata.plan.actions import ACTIONS, DECISIONS, KINDS, REFUSALS
-from greendata.policy.verdicts import quoted
+from greendata.policy.verdicts import PINNABLE, Refusal, quoted
+from greendata.policy.verdicts import REFUSALS as VERDICTS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -24,6 +25,7 @@ CODES = 256
 """A policy's number takes one byte below the code of a reason."""
 
 _REFUSED = 2**20  # above all codes of reasons
+_PINNED = 2**40  # above all that are refused
 _ORDER = "store_id, uri, version_id NULLS FIRST"
 
 
@@ -40,6 +42,7 @@ def create_results(connection: DuckDBPyConnection, compiled: CompiledPolicies, b
     """
     _create_names(connection, compiled)
     _create_refused(connection)
+    is_pinned = _create_pinned(connection, compiled)
     _create_whys(connection, compiled)
     stores = connection.execute("SELECT DISTINCT store_id FROM plan_decided ORDER BY 1").fetchall()
     store = enumeration(store_id for (store_id,) in stores)
@@ -49,12 +52,16 @@ def create_results(connection: DuckDBPyConnection, compiled: CompiledPolicies, b
         f"SELECT {_as_texts(ACTIONS)} FROM (FROM ({_actions_sql(basis, store)})"
         f' ORDER BY {_ORDER}, kind, "to")',
     )
+    why = f"d.stays_code * {CODES} + d.stays_policy"
+    pinned = "plan_decided d"
+    if is_pinned:
+        why = f"coalesce(b.why, {why})"
+        pinned += " LEFT JOIN plan_pinned b ON b.policy = d.stays_policy AND b.run_id = d.pinned_by"
     create_view(
         connection,
         "plan_stays_rows",
         f"SELECT d.uri, d.store_id::{store} AS store_id, d.version_id, d.size_bytes,"
-        f" d.stays_code * {CODES} + d.stays_policy AS why FROM plan_decided d"
-        " WHERE NOT d.is_decided"
+        f" {why} AS why FROM {pinned} WHERE NOT d.is_decided"
         f" UNION ALL SELECT d.uri, d.store_id::{store}, d.version_id, d.size_bytes, f.why"
         " FROM plan_refused f JOIN plan_acting d ON d.number = f.number",
     )
@@ -119,6 +126,22 @@ def _create_refused(connection: DuckDBPyConnection) -> None:
     )
 
 
+def _create_pinned(connection: DuckDBPyConnection, compiled: CompiledPolicies) -> bool:
+    """``plan_pinned`` (``why, policy, run_id``): runs in whose favour objects stay; if any."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE plan_pinned (why BIGINT, policy INTEGER, run_id VARCHAR)"
+    )
+    if not any(slot.kind in PINNABLE for slot in compiled.slots):
+        return False
+    connection.execute(
+        f"INSERT INTO plan_pinned SELECT {_PINNED} + row_number() OVER (ORDER BY stays_policy, pinned_by), *"
+        " FROM (SELECT DISTINCT stays_policy, pinned_by FROM plan_decided"
+        " WHERE pinned_by IS NOT NULL)"
+    )
+    (row,) = connection.execute("SELECT count(*) FROM plan_pinned").fetchall()
+    return bool(row[0])
+
+
 def _create_whys(connection: DuckDBPyConnection, compiled: CompiledPolicies) -> None:
     """``plan_whys``: every reason an object of this plan may stay for, by its number ``why``."""
     names = [entry.name for entry in compiled.policies]
@@ -126,6 +149,12 @@ def _create_whys(connection: DuckDBPyConnection, compiled: CompiledPolicies) -> 
         {"why": code * CODES + number, "policy": found.policy, "reason": found.reason,
          "because": found.because}
         for code, number, found in compiled.reasons()
+    ]  # fmt: skip
+    pinned = connection.execute("FROM plan_pinned ORDER BY why").fetchall()
+    rows += [
+        {"why": why, "policy": names[number], "reason": Refusal.PINNED.name.lower(),
+         "because": f"{VERDICTS[Refusal.PINNED]} by run {run_id}"}
+        for why, number, run_id in pinned
     ]  # fmt: skip
     refused = connection.execute("FROM plan_refused_whys ORDER BY why").fetchall()
     rows += [

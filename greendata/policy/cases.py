@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from greendata.catalog.traces import KNOWN_TAGS
 from greendata.config import did_you_mean
 from greendata.errors import PolicyError, UsageError
 from greendata.footprint.classes import tier_of
-from greendata.catalog.traces import KNOWN_TAGS
 from greendata.policy.columns import VERSION_COLUMNS, VIEW_COLUMNS, Kind
 from greendata.policy.document import PolicySet, validated
 from greendata.policy.evaluate import compile_policies

@@ -29,6 +29,9 @@ PROTECTED = 300
 CONFLICT = 600
 MATCH = 900
 
+PINNABLE = ("quarantine", "expire", "recompress", "relocate")
+"""Actions that take away what an object is: not of one that stands for others in quarantine."""
+
 OUTSIDE_THE_UNION = ("eu-west-2", "eu-central-2")
 """London and Zurich: AWS names them eu-, the European Union does not hold them."""
 
@@ -240,7 +243,7 @@ def refusal_checks(policy: LoadedPolicy, around: Surroundings) -> Iterator[Check
     has_class = kind != "abort_uploads" and policy.state != "expired-delete-marker"
     if has_class:
         yield _check(Refusal.UNKNOWN_CLASS, "tier IS NULL OR tier = 'unknown'", "tier")
-    if kind in ("quarantine", "expire", "recompress") or is_move(policy):
+    if kind in PINNABLE and (kind != "relocate" or is_move(policy)):
         yield _check(Refusal.PINNED, "pinned_by IS NOT NULL", "pinned_by")
     yield from _unchanged_checks(policy)
     if kind in ("quarantine", "expire"):
