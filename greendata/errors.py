@@ -127,6 +127,10 @@ class ObjectHeldError(DeniedError):
     """A hold, a retention time, an immutability policy or a lease forbids the change."""
 
 
+class ObjectEncryptedError(DeniedError):
+    """The object is encrypted with a key that only its owner has, and never gave to the store."""
+
+
 class UnsupportedError(GreendataError):
     """The store cannot do this, or not safely."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from greendata.errors import IntegrityError, UnsupportedError
-from greendata.execute.verified import send
-from greendata.stores.records import IF_ABSENT, Properties
+from greendata.execute.verified import properties_of, send
+from greendata.stores.records import IF_ABSENT
 from greendata.stores.transfer import sha256_of
 
 if TYPE_CHECKING:
     from greendata.execute.handlers.base import Context
     from greendata.model import StoredObject
-    from greendata.stores.records import ObjectDetails, Written
+    from greendata.stores.records import Written
 
 COMPARED = ("sha256", "crc64nvme", "md5")
 """Checksums of the whole content that stores tell; equal ones spare reading both."""
@@ -46,23 +46,8 @@ def copy_object(
         except UnsupportedError:
             pass
     details = context.store.details(item.uri, version_id=item.version_id)
-    properties = Properties(
-        content_type=details.content_type,
-        content_encoding=details.content_encoding,
-        metadata=dict(details.metadata),
-        tags=_tags(details, context),
-        storage_class=item.storage_class,
-    )
+    properties = properties_of(details, context.store)
     return send(context.store, item, target, properties=properties)[0]
-
-
-def _tags(details: ObjectDetails, context: Context) -> dict[str, str]:
-    if details.tag_count == 0:
-        return {}
-    try:
-        return context.store.tags(details.item.uri, version_id=details.item.version_id)
-    except UnsupportedError:
-        return {}
 
 
 def require_same_bytes(one: StoredObject, other: StoredObject, context: Context) -> None:

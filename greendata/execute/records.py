@@ -24,6 +24,7 @@ REASONS = {
     "changed": "the object is not the one that was planned",
     "gone": "the object is not there any more",
     "held": "a hold, a retention time or a lease forbids it",
+    "encrypted": "only its owner has the key that reads it",
     "archived": "it must be restored first",
     "conflict": "another object has the name it would get",
     "denied": "the store refuses it to these credentials",

@@ -129,19 +129,22 @@ def is_of_step(found: ObjectDetails, step: str) -> bool:
 
 
 def properties_of(details: ObjectDetails, store: Store) -> Properties:
-    """What is beside the content, tags too."""
-    item = details.item
+    """All that is beside the content, tags too.
+
+    Raises:
+        UnsupportedError: the store does not tell all of it.
+    """
+    return details.as_properties(tags_of(details, store))
+
+
+def tags_of(details: ObjectDetails, store: Store) -> dict[str, str]:
+    """The tags of exactly this version, if its store has any."""
+    if details.tag_count == 0:
+        return {}
     try:
-        tags = store.tags(item.uri, version_id=item.version_id)
+        return store.tags(details.item.uri, version_id=details.item.version_id)
     except UnsupportedError:
-        tags = {}
-    return Properties(
-        content_type=details.content_type,
-        content_encoding=details.content_encoding,
-        metadata=dict(details.metadata),
-        tags=tags,
-        storage_class=item.storage_class,
-    )
+        return {}
 
 
 def marked(properties: Properties, step: str) -> Properties:

@@ -165,9 +165,7 @@ class MemoryStore(Store):
             version = self._find(uri, version_id)
             return ObjectDetails(
                 item=self._item(uri, version),
-                content_type=version.properties.content_type,
-                content_encoding=version.properties.content_encoding,
-                metadata=dict(version.properties.metadata),
+                **version.properties.beside(),
                 tag_count=len(version.properties.tags),
                 checksums={"sha256": hashlib.sha256(version.content).hexdigest()},
                 is_archived=_is_archived(version),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from greendata.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from greendata.model import StoredObject
@@ -55,17 +57,61 @@ IF_ABSENT = Condition(is_absent=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Properties:
-    """What is written beside the content.
+class Encryption:
+    """How a store encrypts one object; never a key itself.
+
+    Attributes:
+        algorithm: of S3 ``AES256``, ``aws:kms`` or ``aws:kms:dsse``; ``scope`` of Azure.
+        key_id: the key that is the owner's own: of S3 its ARN, of Azure the encryption scope.
+        has_bucket_key: S3 asks KMS once for many objects.
+    """
+
+    algorithm: str
+    key_id: str | None = None
+    has_bucket_key: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What belongs to an object beside its content, and goes with it wherever it is copied.
+
+    What of it a store does not have stays None. Tags are asked for by themselves.
 
     Attributes:
         metadata: names in lower case to ASCII values, where the store has them.
-        storage_class: the provider's word; None is the store's default.
+        content_md5: of the content, in hexadecimal digits, as a header of Azure that nobody checks.
+        expires: the header, as its owner wrote it.
+        redirect: where S3's web server sends readers instead.
+        checksum: algorithm of the checksum that the store keeps, by its word; ``checksum_type``
+            tells whether it is of the whole content (``FULL_OBJECT``) or of checksums of parts.
     """
 
     content_type: str | None = None
     content_encoding: str | None = None
+    content_language: str | None = None
+    content_disposition: str | None = None
+    content_md5: str | None = None
+    cache_control: str | None = None
+    expires: str | None = None
+    redirect: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    encryption: Encryption | None = None
+    checksum: str | None = None
+    checksum_type: str | None = None
+
+    def beside(self) -> dict[str, Any]:
+        """All of it, as arguments of another record that has it."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(Beside)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Properties(Beside):
+    """What is written beside the content.
+
+    Attributes:
+        storage_class: the provider's word; None is the store's default.
+    """
+
     tags: Mapping[str, str] = field(default_factory=dict)
     storage_class: str | None = None
 
@@ -114,10 +160,11 @@ class PendingUpload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectDetails:
+class ObjectDetails(Beside):
     """All that a store says about one object or version; what it does not say is None.
 
     Attributes:
+        untold: what is beside the content and cannot be written again from here, in words.
         checksums: algorithm (``md5``, ``sha256``, ``crc32c``, …) to lower-case hexadecimal digits,
             of the whole content only.
         is_archived: cannot be read without a restore.
@@ -127,9 +174,7 @@ class ObjectDetails:
     """
 
     item: StoredObject
-    content_type: str | None = None
-    content_encoding: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    untold: str = ""
     tag_count: int | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
     is_archived: bool = False
@@ -137,9 +182,18 @@ class ObjectDetails:
     is_held: bool | None = None
     retain_until: datetime | None = None
     retention_mode: str | None = None
-    encryption: str | None = None
     replication_status: str | None = None
     parts: int | None = None
+
+    def as_properties(self, tags: Mapping[str, str]) -> Properties:
+        """All that is beside the content, to be written again with it.
+
+        Raises:
+            UnsupportedError: the store does not tell all of it.
+        """
+        if self.untold:
+            raise UnsupportedError(f"{self.item.uri}: {self.untold} cannot be written again.")
+        return Properties(**self.beside(), tags=tags, storage_class=self.item.storage_class)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from greendata.errors import (
     IntegrityError,
     ObjectArchivedError,
     ObjectChangedError,
+    ObjectEncryptedError,
     ObjectHeldError,
     ObjectNotFoundError,
     StoreUnreachableError,
@@ -149,6 +150,8 @@ def outcome_of(error: GreendataError) -> Outcome:
     match error:
         case ObjectHeldError():
             return skipped("held", words)
+        case ObjectEncryptedError():
+            return skipped("encrypted", words)
         case DeniedError():
             return failed("denied", words)
         case ObjectChangedError():

@@ -16,6 +16,7 @@ from greendata.errors import (
     GreendataError,
     IntegrityError,
     ObjectArchivedError,
+    ObjectEncryptedError,
     ObjectHeldError,
     ObjectNotFoundError,
     PreconditionFailedError,
@@ -174,6 +175,10 @@ def _translate(uri: str, error: Any) -> GreendataError:
 
 def _answer(uri: str, status: int, code: str) -> GreendataError:
     detail = f"{uri}: Azure answered {code or status}."
+    if code in _ENCRYPTED:
+        return ObjectEncryptedError(
+            detail, hint="Only who has its key can read or copy it; it is left alone."
+        )
     if code in _ARCHIVED:
         return ObjectArchivedError(detail, hint="It must be restored before it can be read.")
     if code in _HELD or code.startswith("Lease"):
@@ -199,6 +204,9 @@ _ARCHIVED = frozenset(
         "CannotVerifyCopySource",
         "BlobTierInadequateForContentLength",
     }
+)
+_ENCRYPTED = frozenset(
+    {"BlobUsesCustomerSpecifiedEncryption", "BlobDoesNotUseCustomerSpecifiedEncryption"}
 )
 _HELD = frozenset(
     {

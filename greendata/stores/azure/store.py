@@ -17,6 +17,17 @@ from greendata.errors import (
     UsageError,
 )
 from greendata.model import StoredObject
+from greendata.stores.azure.arguments import (
+    beside_arguments,
+    condition_arguments,
+    content_settings,
+    scope_argument,
+    source_arguments,
+    tier_argument,
+    unquoted,
+    version_argument,
+    written_record,
+)
 from greendata.stores.azure.client import AzureSettings, Client, translated
 from greendata.stores.azure.listing import object_details, stored_object
 from greendata.stores.base import Report, Store
@@ -155,7 +166,7 @@ class AzureStore(Store):
     def details(self, uri: str, *, version_id: str | None = None) -> ObjectDetails:
         target = self._parse(uri)
         with translated(uri):
-            answer = self._blob(target).get_blob_properties(**_version(version_id))
+            answer = self._blob(target).get_blob_properties(**version_argument(version_id))
         return object_details(target, answer, self.store_id)
 
     def open(self, item: StoredObject) -> pa.NativeFile:
@@ -181,8 +192,8 @@ class AzureStore(Store):
                     offset=None if start == 0 and size_bytes is None else start,
                     length=size_bytes,
                     decompress=False,
-                    **_version(version_id),
-                    **_matching(Condition(etag=etag)),
+                    **version_argument(version_id),
+                    **condition_arguments(Condition(etag=etag)),
                 )
                 content: bytes = answer.readall()
             except HttpResponseError as error:
@@ -199,25 +210,19 @@ class AzureStore(Store):
         condition: Condition = ALWAYS,
         properties: Properties = NOTHING_BESIDE,
     ) -> Written:
-        from azure.storage.blob import ContentSettings
-
         target = self._parse(uri)
-        settings = ContentSettings(
-            content_type=properties.content_type,
-            content_encoding=properties.content_encoding,
-            content_md5=bytearray(hashlib.md5(content, usedforsecurity=False).digest()),
-        )
-        beside = _beside(properties)
+        md5 = hashlib.md5(content, usedforsecurity=False).digest()
         with translated(uri):
             answer = self._blob(target).upload_blob(
                 content,
                 overwrite=not condition.is_absent,
-                content_settings=settings,
+                content_settings=content_settings(properties, md5),
                 validate_content=True,
-                **beside,
-                **_matching(condition),
+                **beside_arguments(properties),
+                **scope_argument(properties),
+                **condition_arguments(condition),
             )
-        return _written(str(target), answer, len(content))
+        return written_record(str(target), answer, len(content))
 
     def start_upload(self, uri: str, properties: Properties = NOTHING_BESIDE) -> Upload:
         # blocks are staged under ids of their own, so that two uploads cannot mix
@@ -227,27 +232,32 @@ class AzureStore(Store):
         block_id = f"{upload.upload_id}-{number:05d}"
         with translated(upload.uri):
             self._blob(self._parse(upload.uri)).stage_block(
-                block_id, content, length=len(content), validate_content=True
+                block_id,
+                content,
+                length=len(content),
+                validate_content=True,
+                **scope_argument(upload.properties),
             )
         return UploadPart(number=number, etag=block_id, size_bytes=len(content))
 
     def complete_upload(
         self, upload: Upload, parts: Sequence[UploadPart], *, condition: Condition = ALWAYS
     ) -> Written:
-        from azure.storage.blob import BlobBlock, ContentSettings
+        from azure.storage.blob import BlobBlock
 
         properties = upload.properties
         blocks = [BlobBlock(part.etag) for part in sorted(parts, key=lambda part: part.number)]
-        settings = ContentSettings(
-            content_type=properties.content_type, content_encoding=properties.content_encoding
-        )
-        beside = _beside(properties)
+        md5 = bytes.fromhex(properties.content_md5) if properties.content_md5 else None
         target = self._parse(upload.uri)
         with translated(upload.uri):
             answer = self._blob(target).commit_block_list(
-                blocks, content_settings=settings, **beside, **_matching(condition)
+                blocks,
+                content_settings=content_settings(properties, md5),
+                **beside_arguments(properties),
+                **scope_argument(properties),
+                **condition_arguments(condition),
             )
-        return _written(str(target), answer, sum(part.size_bytes for part in parts))
+        return written_record(str(target), answer, sum(part.size_bytes for part in parts))
 
     def abort_upload(self, uri: str, upload_id: str) -> None:
         """Nothing to do: blocks that are not committed are invisible and dropped after a week."""
@@ -262,29 +272,27 @@ class AzureStore(Store):
         condition: Condition = ALWAYS,
         properties: Properties | None = None,
     ) -> Written:
+        """Azure carries the headers of the source, also where ``properties`` are given.
+
+        It cannot put a copy into an encryption scope, so what is in one goes another way.
+        """
         origin, goal = self._parse(source), self._parse(target)
+        before = self.details(source, version_id=source_version_id)
+        if before.encryption is not None:
+            raise UnsupportedError(f"{source}: is in an encryption scope, which no copy keeps.")
         blob = self._blob(goal)
         url = self._blob(origin).url
         if source_version_id is not None:
             url += f"?versionid={source_version_id}"
-        arguments: dict[str, Any] = _matching(condition)
-        if source_etag is not None:
-            from azure.core import MatchConditions
-
-            arguments |= {
-                "source_etag": _quoted(source_etag),
-                "source_match_condition": MatchConditions.IfNotModified,
-            }
+        arguments = condition_arguments(condition)
+        arguments |= source_arguments(source_etag or before.item.etag)
         if properties is not None:
-            arguments["metadata"] = dict(properties.metadata)
-            if properties.tags:
-                arguments["tags"] = dict(properties.tags)
-            if properties.storage_class:
-                from azure.storage.blob import StandardBlobTier
-
-                arguments["standard_blob_tier"] = StandardBlobTier(properties.storage_class)
-        elif tags := self.tags(source, version_id=source_version_id):
-            arguments["tags"] = tags
+            arguments |= beside_arguments(properties)
+        else:
+            tags = self.tags(source, version_id=source_version_id) if before.tag_count else {}
+            arguments |= {"tags": tags} if tags else {}
+            if not before.is_archived:
+                arguments |= tier_argument(before.item.storage_class)
         with translated(source):
             blob.start_copy_from_url(url, **arguments)
             state = blob.get_blob_properties()
@@ -297,7 +305,7 @@ class AzureStore(Store):
             )
         return Written(
             uri=str(goal),
-            etag=_unquoted(state.etag),
+            etag=unquoted(state.etag),
             size_bytes=state.size,
             version_id=state.version_id,
         )
@@ -318,12 +326,14 @@ class AzureStore(Store):
             raise PreconditionFailedError(f"{uri}: its ETag is not the one expected.")
         is_leased = storage_class == ARCHIVE and version_id is None
         with self._leased(blob, uri, before.etag if is_leased else None) as lease:
-            blob.set_standard_blob_tier(storage_class, **lease, **_version(version_id))
+            blob.set_standard_blob_tier(storage_class, **lease, **version_argument(version_id))
         after = self.head(uri)
         if etag is not None and after.etag != etag:
             if before.storage_class is not None:
                 with translated(uri):
-                    blob.set_standard_blob_tier(before.storage_class, **_version(version_id))
+                    blob.set_standard_blob_tier(
+                        before.storage_class, **version_argument(version_id)
+                    )
             raise PreconditionFailedError(f"{uri}: it was replaced while its tier was set.")
         return Written(
             uri=str(target), etag=after.etag, size_bytes=after.size_bytes, version_id=version_id
@@ -339,7 +349,7 @@ class AzureStore(Store):
             if etag is None:
                 yield {}
                 return
-            lease = blob.acquire_lease(LEASE_SECONDS, **_matching(Condition(etag=etag)))
+            lease = blob.acquire_lease(LEASE_SECONDS, **condition_arguments(Condition(etag=etag)))
             try:
                 yield {"lease": lease}
             finally:
@@ -355,17 +365,17 @@ class AzureStore(Store):
         priority = RehydratePriority("High" if speed == "expedited" else "Standard")
         with translated(uri):
             self._blob(self._parse(uri)).set_standard_blob_tier(
-                "Hot", rehydrate_priority=priority, **_version(version_id)
+                "Hot", rehydrate_priority=priority, **version_argument(version_id)
             )
 
     def tags(self, uri: str, *, version_id: str | None = None) -> dict[str, str]:
         with translated(uri):
-            found = self._blob(self._parse(uri)).get_blob_tags(**_version(version_id))
+            found = self._blob(self._parse(uri)).get_blob_tags(**version_argument(version_id))
         return dict(found)
 
     def set_tags(self, uri: str, tags: Mapping[str, str], *, version_id: str | None = None) -> None:
         with translated(uri):
-            self._blob(self._parse(uri)).set_blob_tags(dict(tags), **_version(version_id))
+            self._blob(self._parse(uri)).set_blob_tags(dict(tags), **version_argument(version_id))
 
     def delete(
         self, uri: str, *, etag: str | None = None, version_id: str | None = None
@@ -373,7 +383,7 @@ class AzureStore(Store):
         try:
             with translated(uri):
                 self._blob(self._parse(uri)).delete_blob(
-                    **_version(version_id), **_matching(Condition(etag=etag))
+                    **version_argument(version_id), **condition_arguments(Condition(etag=etag))
                 )
         except ObjectNotFoundError:
             return Deleted(uri=uri)
@@ -428,45 +438,3 @@ def _is_folder(blob: Any) -> bool:
     """A marker of a folder: of the hierarchical namespace, or an empty blob named like one."""
     is_marked = (blob.metadata or {}).get("hdi_isfolder") == "true"
     return is_marked or (blob.name.endswith("/") and not blob.size)
-
-
-def _version(version_id: str | None) -> dict[str, Any]:
-    return {} if version_id is None else {"version_id": version_id}
-
-
-def _matching(condition: Condition) -> dict[str, Any]:
-    from azure.core import MatchConditions
-
-    if condition.is_absent:
-        return {"match_condition": MatchConditions.IfMissing}
-    if condition.etag is None:
-        return {}
-    return {"etag": _quoted(condition.etag), "match_condition": MatchConditions.IfNotModified}
-
-
-def _beside(properties: Properties) -> dict[str, Any]:
-    found: dict[str, Any] = {"metadata": dict(properties.metadata) or None}
-    if properties.tags:
-        found["tags"] = dict(properties.tags)
-    if properties.storage_class:
-        from azure.storage.blob import StandardBlobTier
-
-        found["standard_blob_tier"] = StandardBlobTier(properties.storage_class)
-    return found
-
-
-def _written(uri: str, answer: Mapping[str, Any], size_bytes: int) -> Written:
-    return Written(
-        uri=uri,
-        etag=_unquoted(str(answer["etag"])),
-        size_bytes=size_bytes,
-        version_id=answer.get("version_id"),
-    )
-
-
-def _quoted(etag: str) -> str:
-    return f'"{etag}"'
-
-
-def _unquoted(etag: str) -> str:
-    return etag.strip('"')

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from greendata.stores.records import Condition, Properties, UploadPart, Written
+from greendata.stores.records import Beside, Condition, Properties, UploadPart, Written
 from greendata.stores.uris import ObjectUri
+
+ENCRYPTIONS = frozenset({"AES256", "aws:kms", "aws:kms:dsse"})
+"""What an owner of objects may choose."""
 
 
 def whole_body(answer: Any) -> bytes:
@@ -45,15 +48,48 @@ def condition_arguments(condition: Condition) -> dict[str, str]:
 
 
 def properties_arguments(properties: Properties) -> dict[str, Any]:
-    """What is written beside the content."""
+    """What is written beside the content, but for how its checksum is computed."""
     found = {
-        "ContentType": properties.content_type,
-        "ContentEncoding": properties.content_encoding,
         "Metadata": dict(properties.metadata) or None,
         "Tagging": urlencode(dict(properties.tags)) or None,
         "StorageClass": properties.storage_class,
     }
+    beside = beside_arguments(properties, is_copied=False)
+    return beside | {name: value for name, value in found.items() if value is not None}
+
+
+def beside_arguments(beside: Beside, *, is_copied: bool) -> dict[str, Any]:
+    """The headers of an object and its encryption.
+
+    ``is_copied``: only what a copy does not take from its source by itself.
+    """
+    found: dict[str, Any] = {"WebsiteRedirectLocation": beside.redirect}
+    if not is_copied:
+        found |= {
+            "ContentType": beside.content_type,
+            "ContentEncoding": beside.content_encoding,
+            "ContentLanguage": beside.content_language,
+            "ContentDisposition": beside.content_disposition,
+            "CacheControl": beside.cache_control,
+            "Expires": beside.expires,
+        }
+    encryption = beside.encryption
+    if encryption is not None and encryption.algorithm in ENCRYPTIONS:
+        found["ServerSideEncryption"] = encryption.algorithm
+        found["SSEKMSKeyId"] = encryption.key_id
+        if encryption.algorithm == "aws:kms":  # else the bucket's own setting would hold
+            found["BucketKeyEnabled"] = encryption.has_bucket_key
     return {name: value for name, value in found.items() if value is not None}
+
+
+def checksum_arguments(beside: Beside) -> dict[str, str]:
+    """What an upload in parts computes: as the object had it, else SHA-256 of its parts."""
+    if beside.checksum is None:
+        return {"ChecksumAlgorithm": "SHA256"}
+    # only CRCs of parts make up one of the whole
+    is_whole = beside.checksum_type == "FULL_OBJECT" and beside.checksum.startswith("CRC")
+    kind = "FULL_OBJECT" if is_whole else "COMPOSITE"
+    return {"ChecksumAlgorithm": beside.checksum, "ChecksumType": kind}
 
 
 def part_argument(part: UploadPart) -> dict[str, Any]:

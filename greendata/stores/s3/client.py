@@ -16,6 +16,7 @@ from greendata.errors import (
     GreendataError,
     IntegrityError,
     ObjectArchivedError,
+    ObjectEncryptedError,
     ObjectHeldError,
     ObjectNotFoundError,
     PreconditionFailedError,
@@ -123,6 +124,18 @@ class Client:
         return {"ExpectedBucketOwner": owner} if owner else {}
 
 
+def head_object(sdk: Any, place: dict[str, Any]) -> Any:
+    """The answer of HEAD. One that fails has no words, so that a GET is asked for them."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return sdk.head_object(**place)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 400:
+            sdk.get_object(**place, Range="bytes=0-0")["Body"].close()
+        raise
+
+
 @contextmanager
 def translated(uri: str) -> Iterator[None]:
     """Turn botocore's exceptions into this program's."""
@@ -145,6 +158,10 @@ def _client_error(uri: str, response: Any) -> GreendataError:
         return DeniedError(detail, hint="Check the AWS credentials (AWS_PROFILE and the like).")
     if code == "NoSuchBucket":
         return ObjectNotFoundError(detail, hint="Check the bucket's name, region and endpoint.")
+    if "server side encryption" in str(told.get("Message", "")).lower() and status == 400:
+        return ObjectEncryptedError(
+            detail, hint="Only who has its key can read or copy it (SSE-C); it is left alone."
+        )
     if code == "InvalidObjectState":
         return ObjectArchivedError(detail, hint="It must be restored before it can be read.")
     if code == "PreconditionFailed" or status == 412:

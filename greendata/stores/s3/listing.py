@@ -9,18 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from greendata.model import StoredObject
-from greendata.stores.records import ObjectDetails, PendingUpload
+from greendata.stores.records import Encryption, ObjectDetails, PendingUpload
 from greendata.stores.uris import ObjectUri
 
 _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
 _DEFAULT_CLASS = "STANDARD"
-_CHECKSUMS = {
-    "ChecksumSHA256": "sha256",
-    "ChecksumSHA1": "sha1",
-    "ChecksumCRC32": "crc32",
-    "ChecksumCRC32C": "crc32c",
-    "ChecksumCRC64NVME": "crc64nvme",
-}
+_CHECKSUM = "Checksum"
 
 
 def stored_object(target: ObjectUri, entry: Mapping[str, Any], store_id: str) -> StoredObject:
@@ -83,18 +77,17 @@ def object_details(target: ObjectUri, answer: Mapping[str, Any], store_id: str) 
             storage_class=storage_class,
             version_id=None if version_id in (None, "null") else version_id,
         ),
-        content_type=answer.get("ContentType"),
-        content_encoding=answer.get("ContentEncoding"),
-        metadata=dict(answer.get("Metadata", {})),
+        **_beside(answer),
+        untold=_untold(answer),
         tag_count=answer.get("TagCount"),
         checksums=_checksums(answer),
         is_archived=(storage_class in _ARCHIVES or answer.get("ArchiveStatus") is not None)
         and state != "restored",
         restore_state=state,
-        is_held=answer.get("ObjectLockLegalHoldStatus") == "ON",
+        is_held="ON"
+        in (answer.get("ObjectLockLegalHoldStatus"), answer.get("ObjectLockEventHold")),
         retain_until=retain_until and retain_until.astimezone(UTC),
         retention_mode=answer.get("ObjectLockMode"),
-        encryption=answer.get("ServerSideEncryption"),
         replication_status=answer.get("ReplicationStatus"),
         parts=answer.get("PartsCount") or _parts_in(etag),
     )
@@ -105,14 +98,62 @@ def _parts_in(etag: str) -> int | None:
     return int(count) if count.isdigit() else None
 
 
+def _beside(answer: Mapping[str, Any]) -> dict[str, Any]:
+    checksums = _checksum_names(answer)
+    return {
+        "content_type": answer.get("ContentType"),
+        "content_encoding": answer.get("ContentEncoding"),
+        "content_language": answer.get("ContentLanguage"),
+        "content_disposition": answer.get("ContentDisposition"),
+        "cache_control": answer.get("CacheControl"),
+        "expires": _expires(answer),
+        "redirect": answer.get("WebsiteRedirectLocation"),
+        "metadata": dict(answer.get("Metadata", {})),
+        "encryption": _encryption(answer),
+        "checksum": checksums[0] if checksums else None,
+        "checksum_type": answer.get("ChecksumType") if checksums else None,
+    }
+
+
+def _encryption(answer: Mapping[str, Any]) -> Encryption | None:
+    algorithm = answer.get("ServerSideEncryption")
+    if algorithm is None:
+        return None
+    return Encryption(
+        algorithm=algorithm,
+        key_id=answer.get("SSEKMSKeyId"),
+        has_bucket_key=bool(answer.get("BucketKeyEnabled")),
+    )
+
+
+def _expires(answer: Mapping[str, Any]) -> str | None:
+    """The header itself: what is no date is none to the SDK."""
+    headers: Mapping[str, str] = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers.get("expires")
+
+
+def _untold(answer: Mapping[str, Any]) -> str:
+    """What a copy that is not made by S3 itself would lose, in words."""
+    expires = _expires(answer)
+    if answer.get("MissingMeta"):
+        return "metadata that is not told"
+    return "an Expires header that is no date" if expires and "Expires" not in answer else ""
+
+
+def _checksum_names(answer: Mapping[str, Any]) -> list[str]:
+    """Algorithms, as S3 calls them."""
+    names = [name for name in answer if name.startswith(_CHECKSUM) and name != "ChecksumType"]
+    return sorted(name.removeprefix(_CHECKSUM) for name in names if answer[name])
+
+
 def _checksums(answer: Mapping[str, Any]) -> dict[str, str]:
     """Those of the whole content; a checksum of checksums (``…-3``) says nothing of it."""
     found = {}
-    for field, name in _CHECKSUMS.items():
-        value = str(answer.get(field, ""))
-        if value and "-" not in value and answer.get("ChecksumType") != "COMPOSITE":
+    for name in _checksum_names(answer):
+        value = str(answer[f"{_CHECKSUM}{name}"])
+        if "-" not in value and answer.get("ChecksumType") != "COMPOSITE":
             try:
-                found[name] = base64.b64decode(value, validate=True).hex()
+                found[name.lower()] = base64.b64decode(value, validate=True).hex()
             except binascii.Error:
                 continue
     return found

@@ -38,7 +38,6 @@ from greendata.stores.remote import (
 )
 from greendata.stores.s3.arguments import (
     condition_arguments,
-    copy_source,
     part_argument,
     properties_arguments,
     quoted,
@@ -48,18 +47,14 @@ from greendata.stores.s3.arguments import (
     whole_body,
     written_record,
 )
-from greendata.stores.s3.client import Client, S3Settings, translated
+from greendata.stores.s3.client import Client, S3Settings, head_object, translated
+from greendata.stores.s3.copies import InsideCopy, copy_inside
 from greendata.stores.s3.listing import pending_upload, stored_object, stored_version
 from greendata.stores.s3.rules import read_rules
 from greendata.stores.uris import S3, ObjectUri, parse_uri
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-LARGEST_COPY_BYTES = 5_000_000_000
-"""CopyObject's limit is 5 GB; larger objects are copied in parts."""
-
-_COPY_PART_BYTES = 512 << 20
 
 
 class S3Store(Store):
@@ -166,10 +161,9 @@ class S3Store(Store):
         from greendata.stores.s3.listing import object_details
 
         target = _parse(uri)
+        place = {**self._key(target), **version_argument(version_id)}
         with translated(uri):
-            answer = self._client.sdk.head_object(
-                **self._key(target), **version_argument(version_id), ChecksumMode="ENABLED"
-            )
+            answer = head_object(self._client.sdk, {**place, "ChecksumMode": "ENABLED"})
         return object_details(target, answer, self.store_id)
 
     def open(self, item: StoredObject) -> pa.NativeFile:
@@ -281,29 +275,16 @@ class S3Store(Store):
         properties: Properties | None = None,
     ) -> Written:
         before = self.details(source, version_id=source_version_id)
-        etag = source_etag or before.item.etag  # compared by the server, at the moment of copying
-        if before.item.size_bytes >= LARGEST_COPY_BYTES:
-            return self._copy_in_parts(
-                before, etag, target, source_version_id, condition, properties
+        return self._copied(
+            InsideCopy(
+                source=before,
+                version_id=source_version_id,
+                etag=source_etag or before.item.etag,
+                target=target,
+                place=self._key(_parse(target)),
+                properties=properties,
+                condition=condition,
             )
-        replaced: dict[str, Any] = {}
-        if properties is not None:
-            replaced = {"MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}
-            replaced |= properties_arguments(properties)
-        elif before.item.storage_class:
-            replaced = {"StorageClass": before.item.storage_class}
-        with translated(source):
-            answer = self._client.sdk.copy_object(
-                **self._key(_parse(target)),
-                CopySource=copy_source(_parse(source), source_version_id),
-                CopySourceIfMatch=quoted(etag),
-                **condition_arguments(condition),
-                **replaced,
-            )
-        return written_record(
-            target,
-            answer["CopyObjectResult"] | {"VersionId": answer.get("VersionId")},
-            before.item.size_bytes,
         )
 
     def set_tier(
@@ -314,21 +295,27 @@ class S3Store(Store):
         etag: str | None = None,
         version_id: str | None = None,
     ) -> Written:
-        """A copy in place, which keeps what is beside the content and gives a new version."""
+        """A copy in place, which keeps what belongs to the object and gives a new version.
+
+        Its ACL is the bucket's default then, as of any new object.
+        """
         before = self.details(uri, version_id=version_id)
-        kept = Properties(
-            content_type=before.content_type,
-            content_encoding=before.content_encoding,
-            metadata=before.metadata,
-            tags=self.tags(uri, version_id=version_id),
-            storage_class=storage_class,
+        return self._copied(
+            InsideCopy(
+                source=before,
+                version_id=version_id,
+                etag=etag or before.item.etag,
+                target=uri,
+                place=self._key(_parse(uri)),
+                storage_class=storage_class,
+                is_in_place=True,
+            )
         )
-        return self.copy(
-            uri,
-            uri,
-            source_etag=etag or before.item.etag,
-            source_version_id=version_id,
-            properties=kept,
+
+    def _copied(self, copy: InsideCopy) -> Written:
+        uri = copy.source.item.uri
+        return copy_inside(
+            self._client.sdk, copy, lambda: self.tags(uri, version_id=copy.version_id)
         )
 
     def restore(
@@ -393,47 +380,6 @@ class S3Store(Store):
         target = _parse(uri)
         with translated(uri):
             return read_rules(self._client.sdk, {"Bucket": target.container} | self._client.owner())
-
-    def _copy_in_parts(
-        self,
-        source: ObjectDetails,
-        etag: str,
-        target: str,
-        version_id: str | None,
-        condition: Condition,
-        properties: Properties | None,
-    ) -> Written:
-        """UploadPartCopy carries nothing beside the content, so all of it is given again."""
-        item = source.item
-        kept = properties or Properties(
-            content_type=source.content_type,
-            content_encoding=source.content_encoding,
-            metadata=source.metadata,
-            tags=self.tags(item.uri, version_id=version_id),
-            storage_class=item.storage_class,
-        )
-        upload = self.start_upload(target, kept)
-        parts = []
-        with translated(item.uri):
-            for number, start in enumerate(range(0, item.size_bytes, _COPY_PART_BYTES), 1):
-                stop = min(start + _COPY_PART_BYTES, item.size_bytes)
-                answer = self._client.sdk.upload_part_copy(
-                    **self._key(_parse(target)),
-                    UploadId=upload.upload_id,
-                    PartNumber=number,
-                    CopySource=copy_source(_parse(item.uri), version_id),
-                    CopySourceRange=f"bytes={start}-{stop - 1}",
-                    CopySourceIfMatch=quoted(etag),
-                )["CopyPartResult"]
-                parts.append(
-                    UploadPart(
-                        number=number,
-                        etag=unquoted(answer["ETag"]),
-                        size_bytes=stop - start,
-                        checksum=answer.get("ChecksumSHA256"),
-                    )
-                )
-        return self.complete_upload(upload, parts, condition=condition)
 
     def _held(self, uri: str, version_id: str | None) -> ObjectHeldError | None:
         """Whether it is a hold that forbids a change: the answer itself does not always say so."""
