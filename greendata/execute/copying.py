@@ -12,7 +12,7 @@ from greendata.stores.transfer import sha256_of
 if TYPE_CHECKING:
     from greendata.execute.handlers.base import Context
     from greendata.model import StoredObject
-    from greendata.stores.records import Written
+    from greendata.stores.records import ObjectDetails, Written
 
 COMPARED = ("sha256", "crc64nvme", "md5")
 """Checksums of the whole content that stores tell; equal ones spare reading both."""
@@ -59,18 +59,49 @@ def require_same_bytes(one: StoredObject, other: StoredObject, context: Context)
         IntegrityError: they differ.
         PreconditionFailedError, ObjectArchivedError, ObjectNotFoundError.
     """
-    if one.size_bytes != other.size_bytes or not _have_same_bytes(one, other, context):
-        raise IntegrityError(f"{other.uri}: does not have the bytes of {one.uri}.")
+    _require_same(one, other, context, with_beside=False)
 
 
-def _have_same_bytes(one: StoredObject, other: StoredObject, context: Context) -> bool:
+def require_whole_copy(one: StoredObject, copy: StoredObject, context: Context) -> None:
+    """Raises unless a copy has the same bytes, and beside them all that the object has.
+
+    Raises:
+        IntegrityError: something is lost.
+        PreconditionFailedError, ObjectArchivedError, ObjectNotFoundError.
+    """
+    _require_same(one, copy, context, with_beside=True)
+
+
+def _require_same(
+    one: StoredObject, other: StoredObject, context: Context, *, with_beside: bool
+) -> None:
+    unlike = IntegrityError(f"{other.uri}: does not have the bytes of {one.uri}.")
+    if one.size_bytes != other.size_bytes:
+        raise unlike
     first = context.store.details(one.uri, version_id=one.version_id)
     second = context.store.details(other.uri, version_id=other.version_id)
+    lost = lost_beside(first, second) if with_beside else ""
+    if lost:
+        raise IntegrityError(f"{other.uri}: lost the {lost} of {one.uri}.")
     if (first.item.etag, second.item.etag) == (one.etag, other.etag):
         for name in COMPARED:
             if name in first.checksums and name in second.checksums:
-                return first.checksums[name] == second.checksums[name]
-    return digest_of(one, context) == digest_of(other, context)
+                if first.checksums[name] != second.checksums[name]:
+                    raise unlike
+                return
+    if digest_of(one, context) != digest_of(other, context):
+        raise unlike
+
+
+def lost_beside(before: ObjectDetails, after: ObjectDetails) -> str:
+    """What an object had beside its content and its copy has not, in words; empty if all is there.
+
+    Of tags the number is compared: nothing else is told without asking for them.
+    """
+    lost = before.lost_in(after)
+    if (before.tag_count or 0) != (after.tag_count or 0):
+        lost = f"{lost}, tags" if lost else "tags"
+    return lost
 
 
 def digest_of(item: StoredObject, context: Context) -> str:

@@ -21,7 +21,7 @@ from greendata.errors import (
     PreconditionFailedError,
     UnsupportedError,
 )
-from greendata.execute.copying import copy_object, require_same_bytes
+from greendata.execute.copying import copy_object, require_whole_copy
 from greendata.execute.quarantine import QUARANTINE, Quarantined
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _copy_aside(action: Action, item: StoredObject, context: Context) -> StoredO
         held = context.store.head(uri)
     except ObjectNotFoundError as error:  # then the condition that failed was the source's
         raise PreconditionFailedError(f"{action.uri}: was replaced while it was copied.") from error
-    require_same_bytes(item, held, context)
+    require_whole_copy(item, held, context)
     return held
 
 

@@ -316,7 +316,8 @@ def make_copy(
     there = found_at(store, target)
     if there is not None and not _may_be_ours(there, details, step, is_resumed=is_resumed):
         return _taken(target)
-    digest, moved, is_ours = None, 0, there is not None and is_of_step(there, step)
+    etag, digest, moved = None, None, 0
+    is_ours = there is not None and is_of_step(there, step)
     if there is None:
         wanted = marked(properties, step)
         etag, digest, moved = _write(details, target, wanted, context, step, is_resumed=is_resumed)
@@ -324,6 +325,8 @@ def make_copy(
         is_ours = is_of_step(there, step) or there.item.etag == etag
         if not is_ours:  # somebody was there at once
             return _taken(target)
+    if is_ours and not is_local(target):
+        _require_beside(marked(properties, step), there, context, is_new=there.item.etag == etag)
     try:
         if digest is None:
             digest, moved = sha256_of(store, item), moved + item.size_bytes
@@ -342,6 +345,17 @@ def make_copy(
     if is_resumed:
         drop_staged(store, staging_uri(context, target, step))
     return replace(copy_of(there.item, digest), moved_bytes=moved)
+
+
+def _require_beside(
+    wanted: Properties, there: ObjectDetails, context: Context, *, is_new: bool
+) -> None:
+    """Raises unless the copy has all that was written beside its content; a new one goes then."""
+    lost = wanted.lost_in(there)
+    if lost:
+        if is_new:
+            withdraw(there, context)
+        raise IntegrityError(f"{there.item.uri}: the store did not keep the {lost} of the object.")
 
 
 def withdraw(there: ObjectDetails, context: Context) -> bool:

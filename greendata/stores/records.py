@@ -103,6 +103,25 @@ class Beside:
         """All of it, as arguments of another record that has it."""
         return {entry.name: getattr(self, entry.name) for entry in fields(Beside)}
 
+    def lost_in(self, copy: Beside) -> str:
+        """What of it a copy does not have, in words; empty if it has all.
+
+        But for what a store works out of the content by itself, and the case of metadata's names.
+        """
+        pairs = {
+            name: (was, getattr(copy, name))
+            for name, was in self.beside().items()
+            if was and name not in ("content_md5", "checksum", "checksum_type", "metadata")
+        }
+        pairs["metadata"] = (_lower(self.metadata), _lower(copy.metadata))
+        return ", ".join(
+            name.replace("_", " ") for name, (was, now) in pairs.items() if was and was != now
+        )
+
+
+def _lower(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in metadata.items()}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Properties(Beside):

@@ -283,7 +283,7 @@ def _checked(action: Action, context: Context) -> ObjectDetails | Outcome:
 
 def _new_properties(details: ObjectDetails, context: Context, *, is_parquet: bool) -> Properties:
     """What goes with the new object: all but what says that it is text."""
-    found = properties_of(details, context.store)
+    found = replace(properties_of(details, context.store), content_md5=None)
     if is_parquet:
         return found
     return replace(found, content_type=PARQUET_TYPE, content_encoding=None)

@@ -34,6 +34,7 @@ from greendata.execute.verified import (
 )
 from greendata.plan.actions import KEPT_DAYS, TARGET_CLASS
 from greendata.stores.transfer import sha256_of
+from greendata.stores.uris import parse_uri
 
 if TYPE_CHECKING:
     from greendata.stores.records import ObjectDetails, Properties
@@ -164,12 +165,51 @@ def _properties(action: Action, details: ObjectDetails, context: Context) -> Pro
     if scheme != action.uri.partition("://")[0]:
         tier = str(action.source.get("tier"))
         found = replace(found, storage_class=TARGET_CLASS.get((scheme, tier)))
-    if is_local(target) and (found.metadata or found.tags or found.content_encoding):
-        return skipped("unsupported", f"{target}: files keep no metadata, tags or encoding.")
-    unfit = [name for name in found.metadata if scheme == "az" and not name.isidentifier()]
+    unfit = _unfit(found, scheme, is_elsewhere=_is_elsewhere(action, found))
     if unfit:
-        return skipped("unsupported", f"{target}: Azure takes no metadata named {unfit[0]!r}.")
-    return found
+        return skipped("unsupported", f"{target}: {unfit}.")
+    is_alike = scheme == action.uri.partition("://")[0]
+    return found if is_alike else replace(found, encryption=None, checksum=None)
+
+
+def _unfit(found: Properties, scheme: str, *, is_elsewhere: bool) -> str:
+    """What of an object has no place where it is to go, in words; empty if all has."""
+    if scheme == "file" and (found.metadata or found.tags or _has_headers(found)):
+        return "files keep no metadata, tags or headers"
+    if scheme == "az":
+        names = [name for name in found.metadata if not name.isidentifier()]
+        if names:
+            return f"Azure takes no metadata named {names[0]!r}"
+        if found.redirect or found.expires:
+            return "Azure keeps no redirect and no time to expire"
+    key_id = found.encryption.key_id if found.encryption else None
+    if key_id is not None and is_elsewhere:
+        return f"the key that the object is encrypted with, {key_id}, is not known there"
+    return ""
+
+
+def _has_headers(found: Properties) -> bool:
+    return any(
+        (
+            found.content_encoding,
+            found.content_language,
+            found.content_disposition,
+            found.cache_control,
+            found.expires,
+            found.redirect,
+        )
+    )
+
+
+def _is_elsewhere(action: Action, found: Properties) -> bool:
+    """Whether a key of the owner's own cannot be had at the target: of KMS each has one region."""
+    origin, target = action.uri.partition("://")[0], str(action.to["uri"]).partition("://")[0]
+    if origin != target:
+        return True
+    if origin == "az":  # a scope is of one account
+        return parse_uri(action.uri).account != parse_uri(str(action.to["uri"])).account
+    before, after = action.source.get("region"), action.to.get("region")
+    return None not in (before, after) and before != after
 
 
 def _copied(action: Action, context: Context, *, is_resumed: bool) -> Copy | Outcome:

@@ -17,7 +17,7 @@ from greendata.errors import (
     PreconditionFailedError,
     UnsupportedError,
 )
-from greendata.execute.copying import copy_object, require_same_bytes
+from greendata.execute.copying import copy_object, lost_beside, require_same_bytes
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, planned_details
 from greendata.execute.handlers.tier import TierHandler, moved_by_others
 from greendata.execute.pins import unpin
@@ -274,12 +274,7 @@ def _is_as_before(there: ObjectDetails, before: Mapping[str, Any]) -> bool:
 
 
 def _has_same_beside(one: ObjectDetails, other: ObjectDetails, context: Context) -> bool:
-    return (
-        one.content_type == other.content_type
-        and one.content_encoding == other.content_encoding
-        and dict(one.metadata) == dict(other.metadata)
-        and _tags(one.item, context) == _tags(other.item, context)
-    )
+    return not lost_beside(one, other) and _tags(one.item, context) == _tags(other.item, context)
 
 
 def _tags(item: StoredObject, context: Context) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from greendata.execute.copying import require_same_bytes
+from greendata.execute.copying import lost_beside, require_same_bytes
 from greendata.execute.etags import is_content_of
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, planned_details
 from greendata.execute.records import Action, Outcome, Survivor, done, failed, skipped
@@ -72,9 +72,11 @@ def moved_by_others(action: Action, item: StoredObject) -> Outcome | None:
 
 def _verified(action: Action, before: ObjectDetails, target: str, context: Context) -> Outcome:
     after = context.store.details(action.uri)
+    if after.item.size_bytes != before.item.size_bytes:
+        return failed("damaged", f"{action.uri}: has another size in {target}.")
     if after.item.storage_class != target:
         return failed("damaged", f"{action.uri}: is in {after.item.storage_class}, not {target}.")
-    lost = _lost_beside(before, after)
+    lost = lost_beside(before, after)
     if lost:
         return failed("damaged", f"{action.uri}: lost its {lost} on the way to {target}.")
     return _result(action, before.item, after.item, context)
@@ -127,15 +129,3 @@ def _has_bytes(details: ObjectDetails, action: Action, context: Context) -> bool
     """Whether it is the planned content with another ETag, as copies of uploads in parts have."""
     is_unreadable = details.is_archived and details.restore_state != "restored"
     return not is_unreadable and is_content_of(context.store, details.item, str(action.etag))
-
-
-def _lost_beside(before: ObjectDetails, after: ObjectDetails) -> str:
-    """What is not beside the content any more, in words; empty if nothing is lost."""
-    pairs = {
-        "content type": (before.content_type, after.content_type),
-        "content encoding": (before.content_encoding, after.content_encoding),
-        "metadata": (dict(before.metadata), dict(after.metadata)),
-        "tags": (before.tag_count or 0, after.tag_count or 0),
-        "size": (before.item.size_bytes, after.item.size_bytes),
-    }
-    return ", ".join(name for name, (was, now) in pairs.items() if was != now)
