@@ -14,6 +14,7 @@ from greendata.plan.render import (
     headline,
     number_text,
     payback_text,
+    several_text,
 )
 from greendata.units import format_bytes, format_count
 
@@ -43,6 +44,9 @@ def show_plan(found: PlanDocument, directory: Path) -> None:
     for entry in found.policies:
         if entry.withheld:
             print_line(f"Withheld: {entry.policy}: guard {entry.withheld}.")
+    several = several_text(found)
+    if several is not None:
+        print_line(several)
     old = age_warning(found)
     if old is not None:
         print_line(old)

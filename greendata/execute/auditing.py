@@ -75,19 +75,19 @@ def checks_of(run_id: str, found: Sequence[Waiting], store: Store, *, is_full: b
     """Of all that a run has in quarantine: the object, and what stands for it."""
     checks: dict[str, Check] = {}
     for entry in found:
-        held, survivor = entry.held, entry.held.survivor
+        held = entry.held
         key = f"held {held.held_uri} {held.held_version_id}"
         checks[key] = Check(
             key=key, uri=held.held_uri, look=partial(_held, held, run_id, store, is_full=is_full)
         )
-        if survivor is None:
-            continue
-        key = f"survivor {survivor.uri} {survivor.etag} {survivor.basis}"
-        checks[key] = Check(
-            key=key,
-            uri=survivor.uri,
-            look=partial(_survivor, survivor, held, run_id, store, is_full=is_full),
-        )
+        for survivor in held.survivors:
+            proved = survivor.basis if survivor.basis.startswith(BYTES) else ""
+            key = f"survivor {survivor.uri} {survivor.etag} {proved}"
+            checks[key] = Check(
+                key=key,
+                uri=survivor.uri,
+                look=partial(_survivor, survivor, held, run_id, store, is_full=is_full),
+            )
     return list(checks.values())
 
 
@@ -128,10 +128,8 @@ def _held(held: Quarantined, run_id: str, store: Store, *, is_full: bool) -> Fin
 
 def _expected(held: Quarantined) -> str | None:
     """SHA-256 that the bytes in quarantine have, where the journal knows it."""
-    survivor = held.survivor
-    if survivor is None or held.cause == "recompress" or not survivor.basis.startswith(BYTES):
-        return None
-    return survivor.basis.removeprefix(BYTES)
+    bases = [entry.basis for entry in held.survivors if entry.basis.startswith(BYTES)]
+    return bases[0].removeprefix(BYTES) if bases and held.cause != "recompress" else None
 
 
 def _survivor(
@@ -150,14 +148,15 @@ def _survivor(
     if _is_unreadable(found):
         return finding("survivor-archived", f"is in {found.item.storage_class}")
     has_digest = survivor.basis.startswith(BYTES)
-    if not is_full or not has_digest:
-        is_same = found.item.etag == survivor.etag
-        return None if is_same else finding("survivor-changed", f"its ETag is {found.item.etag}")
+    if not (is_full and has_digest) and found.item.etag != survivor.etag:
+        return finding("survivor-changed", f"its ETag is {found.item.etag}")
+    if not is_full:
+        return None
     try:
         digest = sha256_of(store, found.item)
     except GreendataError as error:
         return finding("survivor-changed", error.message)
-    if digest != survivor.basis.removeprefix(BYTES):
+    if has_digest and digest != survivor.basis.removeprefix(BYTES):
         return finding("survivor-changed", f"its SHA-256 is {digest}")
     return None
 
@@ -233,9 +232,9 @@ def known_of(states: Sequence[tuple[RunState, Sequence[Waiting], Context]]) -> K
     for state, found, context in states:
         for entry in found:
             held.add(entry.held.held_uri)
-            if entry.held.survivor is not None and entry.held.cause != "tier":
-                uri = pin_uri(entry.held.survivor, entry.action_id, context)
-                pins[uri] = state.run_id
+            if entry.held.cause != "tier":
+                for survivor in entry.held.survivors:
+                    pins[pin_uri(survivor, entry.action_id, context)] = state.run_id
         steps |= {step_id(state.run_id, action_id) for action_id in _under_way(state)}
     return Known(pins=pins, held=frozenset(held), steps=frozenset(steps))
 

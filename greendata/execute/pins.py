@@ -10,9 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from greendata.errors import IntegrityError, PreconditionFailedError
+from greendata.errors import (
+    GreendataError,
+    IntegrityError,
+    LockedError,
+    PreconditionFailedError,
+    StoreUnreachableError,
+)
+from greendata.execute.quarantine import CopyKeptError
 from greendata.execute.records import skipped, step_id
 from greendata.stores.records import IF_ABSENT
 
@@ -55,9 +64,33 @@ def pin(survivor: Survivor, action: Action, context: Context) -> None:
             raise IntegrityError(f"{uri}: is not the pin that belongs there.") from error
 
 
+@contextmanager
+def pinned(survivors: Sequence[Survivor], action: Action, context: Context) -> Iterator[None]:
+    """What stands for the object of an action is pinned first, all of it, and stays so.
+
+    The pins are taken off again where what follows, or one of them, fails and surely changed
+    nothing.
+    """
+    try:
+        for survivor in survivors:
+            pin(survivor, action, context)
+        yield
+    except (StoreUnreachableError, LockedError, CopyKeptError):
+        raise  # it may have been done: the pins stay until that is known
+    except GreendataError:
+        unpin_all(survivors, action, context)
+        raise
+
+
 def unpin(survivor: Survivor, action: Action, context: Context) -> None:
     """Take a pin off; one that is gone is no error."""
     context.store.delete(pin_uri(survivor, action.action_id, context))
+
+
+def unpin_all(survivors: Iterable[Survivor], action: Action, context: Context) -> None:
+    """Take off all pins that an action put on what stands for its object, or may have put."""
+    for survivor in survivors:
+        unpin(survivor, action, context)
 
 
 def is_pinned(uri: str, context: Context) -> bool:

@@ -1,6 +1,6 @@
 """``purge``: the one place that removes data, after looking once more at all that must allow it.
 
-Of what was removed, replaced or moved in favour of a survivor, both are read now and compared. Of
+Of what was removed, replaced or moved in favour of survivors, all are read now and compared. Of
 what a policy let expire, the policy must still stand. A hold or retention time set since forbids
 it, and so does any doubt.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from greendata.errors import ObjectNotFoundError
 from greendata.execute.copying import COMPARED, digest_of
 from greendata.execute.handlers.base import CannotUndo, Context, Handler
-from greendata.execute.pins import is_pinned, unpin
+from greendata.execute.pins import is_pinned, unpin_all
 from greendata.execute.quarantine import QUARANTINE, Quarantined
 from greendata.execute.records import Action, Outcome, Status, Survivor, skipped
 
@@ -80,7 +80,7 @@ def _still_held(action_id: str, held: Quarantined, state: RunState) -> Quarantin
         return held
     is_replaced = held.form == "version" and held.marker_version_id is None
     if is_replaced and held.cause in ("tier", "recompress"):
-        return replace(held, cause="tier", survivor=None)
+        return replace(held, cause="tier", survivors=())
     return None
 
 
@@ -116,7 +116,7 @@ def purge_action(found: Waiting) -> Action:
         source={"action_id": found.action_id},
         policy=held.policy,
         reversibility="irreversible",
-        survivor=held.survivor,
+        survivors=held.survivors,
     )
 
 
@@ -175,11 +175,17 @@ class PurgeHandler(Handler):
             return ""
         if held.cause == "tier":
             return _replaced(held, details, context)
-        if held.survivor is None:
+        if not held.survivors:
             return skipped("no-survivor", f"{held.uri}: the journal names no copy that stays.")
-        if held.survivor.uri in self._leaving:
-            return skipped("no-survivor", f"{held.survivor.uri}: is about to be moved away.")
-        return _survived(held, held.survivor, details, context)
+        digest = ""
+        for survivor in held.survivors:
+            if survivor.uri in self._leaving:
+                return skipped("no-survivor", f"{survivor.uri}: is about to be moved away.")
+            found = _survived(held, survivor, details, context)
+            if isinstance(found, Outcome):
+                return found
+            digest = digest or found
+        return digest
 
     def _marker(self, action: Action, held: Quarantined, context: Context) -> Outcome:
         if not self._policies_stand:
@@ -196,17 +202,16 @@ class PurgeHandler(Handler):
         """What goes with the object, and its tombstone."""
         if held.marker_version_id is not None:
             _remove_marker(held, context)
-        if held.survivor is not None and held.cause != "tier":
+        if held.cause != "tier":
             named = replace(action, action_id=str(action.source["action_id"]))
-            unpin(held.survivor, named, context)
+            unpin_all(held.survivors, named, context)
         tombstone = {
             "uri": held.uri,
             "etag": held.etag,
             "version_id": held.held_version_id,
             "size_bytes": held.size_bytes,
             "sha256": sha256,
-            "survivor": held.survivor.uri if held.survivor else None,
-            "survivor_etag": held.survivor.etag if held.survivor else None,
+            "survivors": [{"uri": e.uri, "etag": e.etag} for e in held.survivors],
             "cause": held.cause,
             "policy": held.policy,
             "at": context.now().isoformat(),

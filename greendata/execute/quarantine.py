@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from greendata.errors import ObjectChangedError
 from greendata.execute.records import Survivor
 
 Form = Literal["moved", "version", "marker"]
@@ -26,8 +27,8 @@ class Quarantined:
         uri, etag, size_bytes: the object as it was planned; ``etag`` is that of its old place.
         held_uri, held_version_id, held_etag: where its bytes are now.
         marker_version_id: the delete marker that hides a ``version``, if there is one.
-        survivor: what stands for it; None of what a policy let expire, and of what an equal copy
-            in the same place replaced.
+        survivors: what stands for it, all of them together; none of what a policy let expire, and
+            of what an equal copy in the same place replaced.
         cause: the kind of action.
         is_whole: False where only its texts stand elsewhere: purging it is irreversible.
     """
@@ -45,7 +46,7 @@ class Quarantined:
     cause: str
     policy: str = ""
     marker_version_id: str | None = None
-    survivor: Survivor | None = None
+    survivors: tuple[Survivor, ...] = ()
     is_whole: bool = True
 
     def as_dict(self) -> dict[str, Any]:
@@ -53,11 +54,10 @@ class Quarantined:
         found = {name: getattr(self, name) for name in self.__slots__}
         found["quarantined_at"] = self.quarantined_at.isoformat()
         found["purge_after"] = self.purge_after.isoformat()
-        if self.survivor is not None:
-            found["survivor"] = {
-                name: getattr(self.survivor, name) for name in self.survivor.__slots__
-            }
-        return {name: value for name, value in found.items() if value is not None}
+        found["survivors"] = [
+            {name: getattr(entry, name) for name in entry.__slots__} for entry in self.survivors
+        ]
+        return {name: value for name, value in found.items() if value not in (None, [])}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Quarantined:
@@ -67,6 +67,16 @@ class Quarantined:
             values[name] = datetime.fromisoformat(values[name])
         for name in ("etag", "held_etag", "held_version_id"):
             values.setdefault(name, None)
-        if "survivor" in values:
-            values["survivor"] = Survivor(**values["survivor"])
+        # journals of before an object could have several
+        first = [values.pop("survivor")] if "survivor" in values else []
+        values["survivors"] = tuple(Survivor(**entry) for entry in values.get("survivors", first))
         return cls(**values)
+
+
+class CopyKeptError(ObjectChangedError):
+    """The object was replaced while it was moved aside, and nobody can tell whether before or after
+    it went by our word: what was copied of it waits for purge, as if it had gone."""
+
+    def __init__(self, message: str, held: Quarantined) -> None:
+        super().__init__(message)
+        self.held = held

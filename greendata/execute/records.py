@@ -29,7 +29,7 @@ REASONS = {
     "conflict": "another object has the name it would get",
     "denied": "the store refuses it to these credentials",
     "pinned": "another run removed copies in favour of it",
-    "no-survivor": "the copy that was to stay is not there as it was planned",
+    "no-survivor": "a copy that was to stay is not there as it was planned",
     "no-saving": "written again it would not be smaller by enough",
     "renamed": "it would get another name, which nothing tells its readers",
     "refused": "what is in it cannot be written again exactly",
@@ -52,7 +52,8 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survivor:
-    """The copy that stays; ``basis`` says what proves it, ``sha256:HEX`` of all its bytes."""
+    """What stays; ``basis`` says what proves that it, or all of several, stands for an object:
+    ``sha256:HEX`` of all its bytes, or how many different rows the object has."""
 
     uri: str
     store_id: str
@@ -69,6 +70,7 @@ class Action:
         action_id: as the plan has it; the same in every attempt.
         group_id: actions of one group switch together or not at all.
         source, to: storage class, tier and region now; the parameters of the kind.
+        survivors: what stands for the object, all of them together.
     """
 
     action_id: str
@@ -83,7 +85,7 @@ class Action:
     to: Mapping[str, Any] = field(default_factory=dict)
     policy: str = ""
     reason: str = ""
-    survivor: Survivor | None = None
+    survivors: tuple[Survivor, ...] = ()
     reversibility: str = "reversible"
     fees_usd: Decimal | None = None
     monthly_saving_usd: Decimal | None = None

@@ -258,7 +258,7 @@ def _replaced(
         purge_after=now + timedelta(days=KEPT_DAYS),
         cause=action.kind,
         policy=action.policy,
-        survivor=made.as_survivor(),
+        survivors=(made.as_survivor(),),
     )
     known = made.as_dict()
     outcome = done(
@@ -291,7 +291,7 @@ def put_back_action(action: Action, after: Mapping[str, Any]) -> Action:
             "step": after["step"],
         },
         reason="undo",
-        survivor=None,
+        survivors=(),
     )
 
 
@@ -364,6 +364,6 @@ def _put_back(
         context,
         made.version_id,
         grace_days=KEPT_DAYS,
-        survivor=survivor,
+        survivors=(survivor,),
     )
     return done(object=now, quarantine=left.as_dict())

@@ -14,15 +14,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from greendata.errors import (
-    DeniedError,
-    IntegrityError,
-    ObjectChangedError,
+    GreendataError,
+    LockedError,
     ObjectNotFoundError,
     PreconditionFailedError,
+    StoreUnreachableError,
     UnsupportedError,
 )
 from greendata.execute.copying import copy_object, require_whole_copy
-from greendata.execute.quarantine import QUARANTINE, Quarantined
+from greendata.execute.quarantine import QUARANTINE, CopyKeptError, Quarantined
+from greendata.execute.verified import found_at
 
 if TYPE_CHECKING:
     from greendata.execute.handlers.base import Context
@@ -39,29 +40,24 @@ def retire(
     context: Context,
     *,
     grace_days: int,
-    survivor: Survivor | None = None,
+    survivors: tuple[Survivor, ...] = (),
     is_whole: bool = True,
 ) -> Quarantined:
     """Put ``item``, the planned object as it is now, into quarantine.
 
     Raises:
         PreconditionFailedError: it was replaced meanwhile; what replaced it is not touched.
+        CopyKeptError: so it was, and its copy waits.
         ObjectHeldError, DeniedError, ObjectArchivedError, UnsupportedError.
         IntegrityError: the copy is not the same; the object is where it was.
     """
-    record = _Recorder(action, context, grace_days, survivor, is_whole)
+    record = _Recorder(action, context, grace_days, survivors, is_whole)
     way = context.way_of(action.uri)
     if action.uri.startswith("file:"):
         moved = _move(action, item, context)
         return record.of("moved", held_uri=moved, held_etag=item.etag)
     if not way.is_versioned:
-        held = _copy_aside(action, item, context)
-        try:
-            context.store.delete(action.uri, etag=item.etag)
-        except (DeniedError, ObjectChangedError):
-            _drop_copy(action, item, held.uri, context)
-            raise
-        return record.of("moved", held_uri=held.uri, held_etag=held.etag)
+        return _moved_aside(action, item, record, context)
     if not action.source.get("is_latest", True):
         return record.of(
             "version", held_uri=item.uri, held_version_id=item.version_id, held_etag=item.etag
@@ -84,11 +80,11 @@ def find_retired(
     context: Context,
     *,
     grace_days: int,
-    survivor: Survivor | None = None,
+    survivors: tuple[Survivor, ...] = (),
     is_whole: bool = True,
 ) -> Quarantined | None:
     """What an earlier try of this same step left in quarantine, when the object is gone."""
-    record = _Recorder(action, context, grace_days, survivor, is_whole)
+    record = _Recorder(action, context, grace_days, survivors, is_whole)
     if context.way_of(action.uri).is_versioned:
         found = _hidden_version(action, context)
         if found is None:
@@ -114,16 +110,16 @@ def retire_version(
     version_id: str,
     *,
     grace_days: int,
-    survivor: Survivor | None,
+    survivors: tuple[Survivor, ...],
 ) -> Quarantined:
     """An earlier version that a change of the object left behind: it waits where it is."""
-    record = _Recorder(action, context, grace_days, survivor, True)
+    record = _Recorder(action, context, grace_days, survivors, True)
     return record.of("version", held_uri=action.uri, held_version_id=version_id)
 
 
 def retire_marker(action: Action, context: Context, *, grace_days: int) -> Quarantined:
     """A delete marker that hides nothing."""
-    record = _Recorder(action, context, grace_days, None, True)
+    record = _Recorder(action, context, grace_days, (), True)
     return record.of("marker", held_uri=action.uri, held_version_id=action.version_id)
 
 
@@ -135,13 +131,13 @@ class _Recorder:
         action: Action,
         context: Context,
         grace_days: int,
-        survivor: Survivor | None,
+        survivors: tuple[Survivor, ...],
         is_whole: bool,
     ) -> None:
         self._action = action
         self._now = context.now()
         self._grace = timedelta(days=grace_days)
-        self._survivor = survivor
+        self._survivors = survivors
         self._is_whole = is_whole
 
     def of(
@@ -168,7 +164,7 @@ class _Recorder:
             cause=action.kind,
             policy=action.policy,
             marker_version_id=marker_version_id,
-            survivor=self._survivor,
+            survivors=self._survivors,
             is_whole=self._is_whole,
         )
 
@@ -207,6 +203,24 @@ def _move(action: Action, item: StoredObject, context: Context) -> str:
     return last
 
 
+def _moved_aside(
+    action: Action, item: StoredObject, record: _Recorder, context: Context
+) -> Quarantined:
+    try:
+        held = _copy_aside(action, item, context)
+        context.store.delete(action.uri, etag=item.etag)
+    except (StoreUnreachableError, LockedError):
+        raise  # what was begun is found when it is tried again
+    except GreendataError as error:
+        (uri,) = held_places(action, context)
+        kept = found_at(context.store, uri)
+        if kept is None or drop_copy(action, context):
+            raise
+        left = record.of("moved", held_uri=uri, held_etag=kept.item.etag)
+        raise CopyKeptError(f"{error.message} Its copy waits in quarantine.", left) from error
+    return record.of("moved", held_uri=held.uri, held_etag=held.etag)
+
+
 def _copy_aside(action: Action, item: StoredObject, context: Context) -> StoredObject:
     """The verified copy in quarantine, made now or by an earlier try."""
     (uri,) = held_places(action, context)
@@ -220,8 +234,13 @@ def _copy_aside(action: Action, item: StoredObject, context: Context) -> StoredO
     return held
 
 
-def _drop_copy(action: Action, item: StoredObject, held_uri: str, context: Context) -> None:
-    """Take the copy away again where the object surely stays as it was."""
-    with suppress(ObjectNotFoundError, IntegrityError):
-        if context.store.head(action.uri).etag == item.etag:
-            context.store.delete(held_uri)
+def drop_copy(action: Action, context: Context) -> bool:
+    """Whether the object surely is as it was; what was copied of it is taken away again then."""
+    (uri,) = held_places(action, context)
+    try:
+        if context.store.head(action.uri).etag != action.etag:
+            return False
+    except ObjectNotFoundError:
+        return False
+    context.store.delete(uri)
+    return True

@@ -19,7 +19,7 @@ from greendata.errors import (
 from greendata.execute.copying import copy_object
 from greendata.execute.dataset_manifest import read_dataset_manifest, switch
 from greendata.execute.handlers.base import CannotUndo, Context, outcome_of
-from greendata.execute.pins import pin, pins_folder, refuse_pinned
+from greendata.execute.pins import pinned, pins_folder, refuse_pinned
 from greendata.execute.quarantine import Quarantined
 from greendata.execute.records import Action, Outcome, Survivor, done, skipped
 from greendata.execute.retiring import find_retired, retire
@@ -195,7 +195,7 @@ def _retired(action: Action, original: _Original, context: Context) -> Outcome:
         basis=f"sha256:{original.sha256}",
     )
     if there is None:
-        left = find_retired(own, context, grace_days=KEPT_DAYS, survivor=survivor)
+        left = find_retired(own, context, grace_days=KEPT_DAYS, survivors=(survivor,))
         return done(object=now) if left is None else done(object=now, quarantine=left.as_dict())
     if there.item.etag != made.etag and (
         there.item.size_bytes != made.size_bytes
@@ -206,12 +206,12 @@ def _retired(action: Action, original: _Original, context: Context) -> Outcome:
     if action.to["step"] is not None:  # it stood for the original, which is back
         pin_uri = f"{pins_folder(made.uri, context)}{action.to['step']}.json"
         context.store.delete(pin_uri)
-    pinned = refuse_pinned(own, context)
-    if pinned is not None:
-        return replace(done(object=now), detail=pinned.detail)
-    pin(survivor, action, context)
+    problem = refuse_pinned(own, context)
+    if problem is not None:
+        return replace(done(object=now), detail=problem.detail)
     try:
-        left = retire(own, there.item, context, grace_days=KEPT_DAYS, survivor=survivor)
+        with pinned((survivor,), action, context):
+            left = retire(own, there.item, context, grace_days=KEPT_DAYS, survivors=(survivor,))
     except ObjectNotFoundError:
         return done(object=now)
     return done(object=now, quarantine=left.as_dict())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from greendata.errors import GreendataError, ObjectNotFoundError, StoreUnreachableError
-from greendata.execute.pins import pin, refuse_pinned, unpin
+from greendata.errors import ObjectNotFoundError
+from greendata.execute.pins import pinned, refuse_pinned, unpin_all
 from greendata.execute.records import Action, Outcome, done, skipped
 from greendata.execute.retiring import find_retired, retire
 from greendata.execute.verified import current_details
@@ -21,27 +21,21 @@ def supersede(action: Action, new: Copy, context: Context) -> Outcome:
 
     Done twice it is done once; why the object must stay is an outcome too.
     """
-    survivor = new.as_survivor()
+    survivors = (new.as_survivor(),)
     try:
         found = current_details(action, context)
     except ObjectNotFoundError as error:
-        left = find_retired(action, context, grace_days=KEPT_DAYS, survivor=survivor)
+        left = find_retired(action, context, grace_days=KEPT_DAYS, survivors=survivors)
         if left is None:
             return skipped("gone", error.message)
-        pin(survivor, action, context)
-        return done(quarantine=left.as_dict())
+        with pinned(survivors, action, context):
+            return done(quarantine=left.as_dict())
     if isinstance(found, Outcome):
         return found
-    pin(survivor, action, context)
-    pinned = refuse_pinned(action, context)
-    if pinned is not None:
-        unpin(survivor, action, context)
-        return pinned
-    try:
-        left = retire(action, found.item, context, grace_days=KEPT_DAYS, survivor=survivor)
-    except StoreUnreachableError:
-        raise  # it may have been done: the pin stays until that is known
-    except GreendataError:
-        unpin(survivor, action, context)
-        raise
-    return done(quarantine=left.as_dict())
+    with pinned(survivors, action, context):
+        problem = refuse_pinned(action, context)
+        if problem is None:
+            left = retire(action, found.item, context, grace_days=KEPT_DAYS, survivors=survivors)
+            return done(quarantine=left.as_dict())
+    unpin_all(survivors, action, context)
+    return problem

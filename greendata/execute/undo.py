@@ -16,7 +16,7 @@ from greendata.errors import (
 from greendata.execute.engine import identified
 from greendata.execute.handlers.base import CannotUndo, Handler, outcome_of
 from greendata.execute.handlers.returning import IS_LEFT_ALONE, RESTORE_DAYS, left_alone
-from greendata.execute.pins import unpin
+from greendata.execute.pins import unpin_all
 from greendata.execute.records import Action, Outcome, Status, skipped
 from greendata.execute.replacing import drop_begun
 from greendata.execute.retiring import held_places
@@ -157,7 +157,7 @@ def settled(
 
     The handler is asked to go on with it in a store that takes no changes: it either finds that
     it was done, or would have to change something, and so it was not. None then; what it may have
-    begun is taken away.
+    begun is taken away. What is skipped left something in quarantine that nothing takes back.
 
     Raises:
         GreendataError: it cannot be known now.
@@ -167,7 +167,9 @@ def settled(
     outcome: Outcome | None = None
     with suppress(_WouldChangeError):
         outcome = handlers[action.kind].look(action, before, looking)
-    if outcome is not None and outcome.status in (Status.DONE, Status.PENDING):
+    if outcome is not None and (
+        outcome.status in (Status.DONE, Status.PENDING) or "quarantine" in outcome.after
+    ):
         return outcome
     _drop_begun(action, context)
     return None
@@ -192,8 +194,7 @@ def _drop_begun(action: Action, context: Context) -> None:
         drop_begun(action, context)
     if action.kind not in ("quarantine", "expire"):
         return
-    if action.survivor is not None:
-        unpin(action.survivor, action, context)
+    unpin_all(action.survivors, action, context)
     if context.way_of(action.uri).is_versioned:
         return
     with suppress(ObjectNotFoundError):
@@ -295,8 +296,8 @@ class Units:
             )
         except GreendataError as error:
             return outcome_of(error)
-        if outcome is None:
-            return None
+        if outcome is None or outcome.status is Status.SKIPPED:
+            return outcome
         self._found[action.action_id] = outcome
         before = state.intents.get(action.action_id, {})
         return inverse_of(action, before, outcome, self._plain)

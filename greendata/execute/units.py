@@ -13,6 +13,10 @@ from greendata.plan.actions import ACTIONS
 
 _ROWS = 4096
 
+_OF_ONE = ("survivor_uri", "survivor_store_id", "survivor_version_id", "survivor_etag")
+_FORMER = [*(name for name in ACTIONS.names if name != "survivors"), *_OF_ONE]
+"""Of plans of version 1, whose runs can still be taken back: one survivor an action."""
+
 
 def read_actions(path: Path) -> Iterator[Action]:
     """The actions of a plan's table in their order, in bounded memory.
@@ -25,10 +29,12 @@ def read_actions(path: Path) -> Iterator[Action]:
 
     try:
         with pq.ParquetFile(path) as table:
-            missing = set(ACTIONS.names) - set(table.schema_arrow.names)
+            there = set(table.schema_arrow.names)
+            columns = _FORMER if "survivors" not in there else ACTIONS.names
+            missing = set(columns) - there
             if missing:
                 raise PlanError(f"{path}: lacks {', '.join(sorted(missing))}", hint="Plan again.")
-            for batch in table.iter_batches(_ROWS, columns=ACTIONS.names):
+            for batch in table.iter_batches(_ROWS, columns=columns):
                 yield from map(_action, batch.to_pylist())
     except (OSError, pa.ArrowException) as error:
         raise PlanError(f"{path}: cannot be read: {error}", hint="Plan again.") from error
@@ -85,7 +91,7 @@ def _action(row: dict[str, Any]) -> Action:
         to=json.loads(row["to"] or "{}"),
         policy=row["policy"],
         reason=row["reason"],
-        survivor=_survivor(row),
+        survivors=tuple(_survivors(row)),
         reversibility=row["reversibility"],
         fees_usd=row["fees_usd"],
         monthly_saving_usd=row["monthly_saving_usd"],
@@ -93,13 +99,9 @@ def _action(row: dict[str, Any]) -> Action:
     )
 
 
-def _survivor(row: dict[str, Any]) -> Survivor | None:
-    if row["survivor_uri"] is None:
-        return None
-    return Survivor(
-        uri=row["survivor_uri"],
-        store_id=row["survivor_store_id"],
-        etag=row["survivor_etag"],
-        version_id=row["survivor_version_id"],
-        basis=row["survivor_basis"] or "",
-    )
+def _survivors(row: dict[str, Any]) -> Iterator[Survivor]:
+    found = row.get("survivors") or []
+    if row.get("survivor_uri") is not None:
+        found = [{name.removeprefix("survivor_"): row[name] for name in _OF_ONE}]
+    for entry in found:
+        yield Survivor(**entry, basis=row["survivor_basis"] or "")

@@ -330,8 +330,8 @@ def _kinds_by_root(
 
 def _changed_uris(action: Action) -> Iterator[str]:
     yield action.uri
-    if action.survivor is not None:
-        yield action.survivor.uri
+    for survivor in action.survivors:
+        yield survivor.uri
     if "uri" in action.to:
         yield str(action.to["uri"])
 

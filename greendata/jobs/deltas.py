@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 DELTA_NAME = "delta.parquet"
 
 _WANTED = (
-    "SELECT uri, survivor_uri FROM read_parquet($actions) WHERE kind = 'quarantine'"
+    "SELECT uri, survivors[1].uri AS survivor_uri FROM read_parquet($actions)"
+    " WHERE kind = 'quarantine'"
     " AND json_extract_string(\"to\", '$.allow') IS NOT NULL"
 )
 

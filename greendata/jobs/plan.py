@@ -261,6 +261,7 @@ def _document(
         prefixes=summary.prefix_totals(connection, built),
         stays=summary.stays(connection),
         limits=summary.limits(inputs.limits, totals, built.scope_objects),
+        several=summary.several(connection),
         assumptions=summary.ASSUMPTIONS,
     )
 

@@ -222,8 +222,8 @@ def _kinds(found: Sequence[Waiting], state: RunState) -> dict[str, set[str]]:
     for entry in found:
         for uri in (entry.held.uri, entry.held.held_uri):
             kinds.setdefault(root_of(uri, folders), set()).add("purge")
-        if entry.held.survivor is not None:
-            kinds.setdefault(root_of(entry.held.survivor.uri, folders), set()).add("left_alone")
+        for survivor in entry.held.survivors:
+            kinds.setdefault(root_of(survivor.uri, folders), set()).add("left_alone")
     return kinds
 
 

@@ -177,8 +177,8 @@ def _changed_uris(entry: Reversal, state: RunState) -> Iterator[tuple[str, str]]
     action = inverse if isinstance(inverse, Action) else entry.action
     kind = inverse.kind if isinstance(inverse, Action) else "left_alone"
     yield action.uri, kind
-    if entry.action.survivor is not None:
-        yield entry.action.survivor.uri, kind
+    for survivor in entry.action.survivors:
+        yield survivor.uri, kind
     if action.kind in _WITH_PLACES:  # tags, too, may have such names
         before = state.intents.get(action.action_id, {})
         for uri in (*_uris_in(action.to), *_uris_in(before)):
@@ -193,6 +193,9 @@ def _uris_in(value: Any) -> Iterator[str]:
                 yield inner
             else:
                 yield from _uris_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _uris_in(inner)
 
 
 def _counts(found: Sequence[Reversal]) -> dict[str, Any]:

@@ -34,7 +34,13 @@ KEPT_DAYS = 30
 MOVED_DAYS = 2 * KEPT_DAYS
 """How long the source of a move is billed: until readers have gone over, and then in quarantine."""
 
+MOST_SURVIVORS = 64
+"""That stand for one object together: each is looked at and pinned before it goes, and read again
+before it is purged."""
+
 MONEY = pa.decimal128(24, 12)
+
+SURVIVOR = pa.struct([(name, pa.string()) for name in ("uri", "store_id", "version_id", "etag")])
 
 ACTIONS = pa.schema(
     [
@@ -50,11 +56,9 @@ ACTIONS = pa.schema(
         ("to", pa.string()),  # JSON: the action's parameters
         ("policy", pa.string()),
         ("reason", pa.string()),
-        ("survivor_uri", pa.string()),  # of a quarantine: the copy that stays
-        ("survivor_store_id", pa.string()),
-        ("survivor_version_id", pa.string()),
-        ("survivor_etag", pa.string()),
-        # sha256:HEX, rows:blake2b-128:N of N different rows, or the texts that were compared
+        ("survivors", pa.list_(SURVIVOR)),  # of a quarantine: what stays, nearly always one copy
+        # what they prove together: sha256:HEX, rows:blake2b-128:N of N different rows, or the texts
+        # that were compared
         ("survivor_basis", pa.string()),
         ("fees_usd", MONEY),  # once
         ("monthly_saving_usd", MONEY),  # null where it depends on what is not known
@@ -94,7 +98,8 @@ REFUSALS = {
     "taken": "another object has the name it would get",
     "replicated": "a copy is there already",
     "no-proof": "nothing proves that all of it is stored elsewhere",
-    "several": "its rows stand in several objects, but no one of them has them all",
+    "several": "its rows stand in others, but more of them would have to stay for it than the"
+    f" {MOST_SURVIVORS} that may",
     "survivor": "it is the copy that stays",
     "no-survivor": "no copy that may stand for it stays",
     "archived": "it must be restored before it can be moved to quarantine",

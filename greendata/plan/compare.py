@@ -71,7 +71,7 @@ def compare_plans(
     same = " AND ".join(f"n.{name} IS NOT DISTINCT FROM o.{name}" for name in _IDENTITY)
     equal = " AND ".join(
         f"n.{name} IS NOT DISTINCT FROM o.{name}"
-        for name in ("policy", "etag", "fees_usd", "monthly_saving_usd", "survivor_uri")
+        for name in ("policy", "etag", "fees_usd", "monthly_saving_usd", "survivors")
     )
     query = (
         "SELECT coalesce(n.policy, o.policy) AS policy, count(*) FILTER (o.uri IS NULL),"

@@ -3,7 +3,9 @@
 The objects to be quarantined are gone through in one order (most rows first, then as survivors are
 chosen): one may leave when each of its rows stands in an object that no policy touches, or in one
 before it that stays. So what leaves never depends on what leaves too. Rounds settle many at once;
-an object waits for a later round only while one that it needs is not settled.
+an object waits for a later round only while one that it needs is not settled. The rows of one may
+stand in several, as of a dataset that was cut into other shards; then a few that hold them all are
+chosen.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from greendata.catalog.queries import create_table
+from greendata.plan.actions import MOST_SURVIVORS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -20,6 +23,9 @@ MOST_ROUNDS = 100
 """A longer chain of objects, each within the one before, ends with objects that stay."""
 
 BASIS = "rows:blake2b-128"
+
+SURVIVOR_SQL = "{'uri': c.uri, 'store_id': c.store_id, 'version_id': c.version_id, 'etag': c.etag}"
+"""What a plan records of an object ``c`` that stays (``actions.SURVIVOR``)."""
 
 
 def add_contained(connection: DuckDBPyConnection, objects: str, allowed: str) -> None:
@@ -86,26 +92,75 @@ def _settle(connection: DuckDBPyConnection) -> bool:
 
 
 def _choose(connection: DuckDBPyConnection) -> None:
-    """The best to stay of those that hold all rows; a quarantine names one survivor to pin."""
+    """Of those that stay, a few that hold all rows of each object that leaves.
+
+    The one that holds the most rows is taken first, of several the best to stay, then the one that
+    holds the most of the rest. So one that holds them all stands alone.
+    """
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE plan_row_chosen AS"
-        " SELECT w.place, arg_min(x.other, c.rank) FILTER (x.row_count = w.row_count) AS other"
-        " FROM (SELECT place, other, count(*) AS row_count FROM plan_row_links GROUP BY ALL) x"
-        " JOIN plan_row_objects w ON w.place = x.place AND w.is_open AND w.status = 'leaves'"
-        " JOIN plan_row_objects c ON c.place = x.other AND c.status = 'stays' GROUP BY w.place"
+        "CREATE OR REPLACE TEMP TABLE plan_row_left AS SELECT l.*, c.rank"
+        " FROM plan_row_links l JOIN plan_row_objects w"
+        " ON w.place = l.place AND w.is_open AND w.status = 'leaves'"
+        " JOIN plan_row_objects c ON c.place = l.other AND c.status = 'stays'"
+    )
+    connection.execute("DROP TABLE plan_row_links")
+    connection.execute("DROP TABLE plan_row_digests")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE plan_row_taken AS SELECT place, NULL::BIGINT AS other,"
+        " 0 AS turn, row_count AS missing FROM plan_row_objects WHERE is_open AND status = 'leaves'"
+    )
+    for turn in range(1, MOST_SURVIVORS + 1):
+        if not _take(connection, turn):
+            break
+    _add_chosen(connection)
+
+
+def _take(connection: DuckDBPyConnection, turn: int) -> bool:
+    """One more survivor for each object that has rows left; whether any still has.
+
+    Given up are those of which so many as may still be taken cannot hold all that is left.
+    """
+    connection.execute(
+        f"INSERT INTO plan_row_taken SELECT o.place, o.other, {turn}, t.missing - o.row_count"
+        " FROM ("
+        "  SELECT place, arg_min(other, turn) AS other, max(row_count) AS row_count,"
+        f"  sum(row_count) FILTER (turn <= {MOST_SURVIVORS + 1 - turn}) AS reach FROM ("
+        "   SELECT place, other, count(*) AS row_count,"
+        "   row_number() OVER (PARTITION BY place ORDER BY count(*) DESC, rank) AS turn"
+        "   FROM plan_row_left GROUP BY place, other, rank) GROUP BY place) o"
+        f" JOIN plan_row_taken t ON t.place = o.place AND t.turn = {turn - 1}"
+        " WHERE o.reach >= t.missing"
     )
     connection.execute(
-        "INSERT INTO plan_survivors BY NAME SELECT w.number, c.uri AS survivor_uri,"
-        " c.store_id AS survivor_store_id, c.version_id AS survivor_version_id,"
-        f" c.etag AS survivor_etag, '{BASIS}:' || w.row_count AS survivor_basis,"
-        " CASE WHEN c.uri IS NULL THEN 'several' END AS problem"
+        "CREATE OR REPLACE TEMP TABLE plan_row_left AS SELECT l.* FROM plan_row_left l"
+        f" JOIN plan_row_taken t ON t.place = l.place AND t.turn = {turn} AND t.missing > 0"
+        " ANTI JOIN plan_row_left k ON k.place = t.place AND k.other = t.other"
+        " AND k.digest_high = l.digest_high AND k.digest_low = l.digest_low"
+    )
+    (row,) = connection.execute("SELECT count(*) FROM plan_row_left").fetchall()
+    return bool(row[0])
+
+
+def _add_chosen(connection: DuckDBPyConnection) -> None:
+    """To ``plan_survivors``: those with all rows found, others as ``several``, and what stays."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE plan_row_chosen AS SELECT place, other, turn"
+        " FROM plan_row_taken WHERE turn > 0"
+        " AND place IN (SELECT place FROM plan_row_taken WHERE missing = 0)"
+    )
+    connection.execute(
+        "INSERT INTO plan_survivors BY NAME SELECT w.number,"
+        f" list({SURVIVOR_SQL} ORDER BY f.turn) AS survivors,"
+        f" '{BASIS}:' || w.row_count AS survivor_basis"
         " FROM plan_row_chosen f JOIN plan_row_objects w ON w.place = f.place"
-        " LEFT JOIN plan_row_objects c ON c.place = f.other"
+        " JOIN plan_row_objects c ON c.place = f.other GROUP BY w.number, w.row_count"
     )
     connection.execute(
-        "INSERT INTO plan_survivors BY NAME SELECT o.number, 'survivor' AS problem"
-        " FROM plan_row_objects o WHERE o.is_open AND o.status = 'stays'"
-        " AND o.place IN (SELECT other FROM plan_row_chosen)"
+        "INSERT INTO plan_survivors BY NAME"
+        " SELECT number, if(status = 'stays', 'survivor', 'several') AS problem"
+        " FROM plan_row_objects WHERE is_open AND ("
+        " status = 'stays' AND place IN (SELECT other FROM plan_row_chosen) OR"
+        " status = 'leaves' AND place NOT IN (SELECT place FROM plan_row_chosen))"
     )
 
 

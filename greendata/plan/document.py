@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from greendata.errors import PlanError
 
-PLAN_VERSION: Literal[1] = 1
+PLAN_VERSION: Literal[2] = 2
 PLAN_NAME = "plan.json"
 ACTIONS_NAME = "actions.parquet"
 DECISIONS_NAME = "decisions.parquet"
@@ -121,6 +121,13 @@ class Limits(Strict):
     exceeded: tuple[Exceeded, ...] = ()
 
 
+class Several(Strict):
+    """Quarantines of objects whose rows stand only in several others together, ``most`` of one."""
+
+    actions: int
+    most: int
+
+
 class PlanFile(Strict):
     """A table beside the document."""
 
@@ -132,7 +139,7 @@ class PlanFile(Strict):
 class PlanDocument(Strict):
     """The whole of ``plan.json``."""
 
-    schema_version: Literal[1] = PLAN_VERSION
+    schema_version: Literal[2] = PLAN_VERSION
     plan_id: str = ""
     program_version: str
     model_version: str
@@ -147,6 +154,7 @@ class PlanDocument(Strict):
     prefixes: tuple[PrefixTotals, ...]
     stays: tuple[Stays, ...]
     limits: Limits
+    several: Several | None = None
     assumptions: tuple[str, ...] = ()
     files: tuple[PlanFile, ...] = Field(default=())
 
@@ -184,7 +192,9 @@ def read_document(raw: bytes, place: str) -> PlanDocument:
         version = data.get("schema_version") if isinstance(data, Mapping) else None
         if version != PLAN_VERSION:
             raise PlanError(
-                f"{place}: is no plan of version {PLAN_VERSION}",
+                f"{place}: is no plan of version {PLAN_VERSION}, but of {version!r}"
+                if isinstance(version, int)
+                else f"{place}: is no plan",
                 hint="Make one with this program: greendata plan POLICY… -o DIR",
             )
         document = PlanDocument.model_validate(data)

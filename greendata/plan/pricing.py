@@ -173,7 +173,7 @@ def _removal(kind: str) -> _Kind:
     is_copy = kind == "quarantine"
     survivor = (
         "CASE WHEN s.problem IS NOT NULL THEN s.problem"
-        " WHEN s.survivor_uri IS NULL THEN 'no-proof' END"
+        " WHEN s.survivors IS NULL THEN 'no-proof' END"
     )
     saved = _carbon(size)
     return _Kind(

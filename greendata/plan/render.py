@@ -85,6 +85,10 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
         )
         yield ""
     yield from _policy_table(plan.policies, plan.totals)
+    several = several_text(plan)
+    if several is not None:
+        yield several
+        yield ""
     yield from _withheld(plan.policies)
     yield from _prefix_table(plan)
     yield from _stays_tables(plan.stays)
@@ -99,6 +103,18 @@ def age_warning(plan: PlanDocument) -> str | None:
     return (
         f"The inventory is {days:,} days old: what was written, read or removed since"
         f" {plan.inventory_as_of:%Y-%m-%d} is not in it."
+    )
+
+
+def several_text(plan: PlanDocument) -> str | None:
+    """What must stay for objects that no single other one holds whole."""
+    if plan.several is None:
+        return None
+    one = plan.several.actions == 1
+    objects = "1 object stand" if one else f"{plan.several.actions:,} objects stand"
+    return (
+        f"All rows of {objects} only in several others together, in up to {plan.several.most}:"
+        " each of these is pinned until the purge, and read again before it."
     )
 
 

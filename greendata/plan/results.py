@@ -191,8 +191,7 @@ def _actions_sql(basis: str, store: str) -> str:
         f" substr(sha256({identity}), 1, 32) AS action_id, {together} AS together,"
         f" p.kind, p.uri, p.store_id::{store} AS store_id, p.version_id, p.etag, p.size_bytes,"
         ' p.from_, p.to_::VARCHAR AS "to", n.policy, n.reason,'
-        " s.survivor_uri, s.survivor_store_id, s.survivor_version_id, s.survivor_etag,"
-        " s.survivor_basis, p.fees AS fees_usd, p.saving AS monthly_saving_usd,"
+        " s.survivors, s.survivor_basis, p.fees AS fees_usd, p.saving AS monthly_saving_usd,"
         " p.payback AS payback_days, p.kwh_low AS energy_kwh_low,"
         " p.kwh_central AS energy_kwh_central, p.kwh_high AS energy_kwh_high,"
         " p.kg_low AS carbon_kgco2e_low, p.kg_central AS carbon_kgco2e_central,"

@@ -13,6 +13,7 @@ from greendata.plan.document import (
     Limits,
     PolicyTotals,
     PrefixTotals,
+    Several,
     Stays,
     Totals,
 )
@@ -122,6 +123,16 @@ def stays(connection: DuckDBPyConnection) -> tuple[Stays, ...]:
         )
         for policy, reason, because, objects, size_bytes, example in rows
     )
+
+
+def several(connection: DuckDBPyConnection) -> Several | None:
+    """Of what is to be quarantined in favour of more than one object."""
+    ((actions, most),) = connection.execute(
+        "SELECT count(*), max(len(s.survivors)) FROM plan_survivors s"
+        f" JOIN (SELECT number {_ROWS} AND kind = 'quarantine') p USING (number)"
+        " WHERE len(s.survivors) > 1"
+    ).fetchall()
+    return Several(actions=actions, most=most) if actions else None
 
 
 def limits(found: LimitSettings, totals: Totals, scope_objects: int) -> Limits:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from greendata.catalog.queries import create_table, create_view
-from greendata.plan.contained import add_contained, create_no_rows
+from greendata.plan.contained import SURVIVOR_SQL, add_contained, create_no_rows
 from greendata.policy.tiers import ARCHIVES
 from greendata.policy.verdicts import allows
 
@@ -35,7 +35,8 @@ def create_survivors(
 ) -> None:
     """Table ``plan_survivors`` of each decided quarantine.
 
-    ``number``, ``survivor_*`` of the copy that stays, or ``problem`` and ``detail``. From
+    ``number``, the ``survivors`` that stay with their ``survivor_basis``, or ``problem`` and
+    ``detail``. From
     ``plan_acting``, ``inventory``, ``plan_contents`` (``store_id, uri, etag, sha256``: bytes that
     were read) and ``plan_texts`` (``store_id, uri, etag, survivor_uri, survivor_etag, is_exact,
     jaccard``: objects all of whose documents stand in another) and ``plan_rows`` of ``contained``.
@@ -67,8 +68,7 @@ def create_survivors(
     )
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE plan_survivors AS"
-        " SELECT w.number, c.uri AS survivor_uri, c.store_id AS survivor_store_id,"
-        " c.version_id AS survivor_version_id, c.etag AS survivor_etag,"
+        f" SELECT w.number, CASE WHEN c.uri IS NOT NULL THEN [{SURVIVOR_SQL}] END AS survivors,"
         " 'sha256:' || w.sha256 AS survivor_basis,"
         " CASE WHEN w.position IS NOT NULL THEN NULL"
         " WHEN k.position = w.own THEN 'survivor'"
@@ -89,12 +89,10 @@ def create_survivors(
 
 def create_no_survivors(connection: DuckDBPyConnection) -> None:
     """The empty table of a plan that quarantines nothing by content."""
-    columns = ("survivor_uri", "survivor_store_id", "survivor_version_id", "survivor_etag",
-               "survivor_basis", "problem", "detail")  # fmt: skip
-    listed = ", ".join(f"NULL::VARCHAR AS {name}" for name in columns)
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE plan_survivors AS"
-        f" SELECT 0::BIGINT AS number, {listed} WHERE false"
+        "CREATE OR REPLACE TEMP TABLE plan_survivors (number BIGINT, survivors STRUCT(uri VARCHAR,"
+        " store_id VARCHAR, version_id VARCHAR, etag VARCHAR)[], survivor_basis VARCHAR,"
+        " problem VARCHAR, detail VARCHAR)"
     )
 
 
@@ -153,8 +151,7 @@ def _add_texts(connection: DuckDBPyConnection, areas: Mapping[str, str]) -> None
     allowed = _allowed("i.residency", "c.region", areas)
     connection.execute(
         "INSERT INTO plan_survivors BY NAME SELECT * EXCLUDE rank FROM ("
-        " SELECT d.number AS number, c.uri AS survivor_uri, c.store_id AS survivor_store_id,"
-        " c.version_id AS survivor_version_id, c.etag AS survivor_etag,"
+        f" SELECT d.number AS number, [{SURVIVOR_SQL}] AS survivors,"
         " CASE WHEN x.is_exact THEN 'texts:equal'"
         " ELSE 'texts:jaccard>=' || printf('%.3f', x.jaccard) END AS survivor_basis,"
         " row_number() OVER (PARTITION BY d.number ORDER BY x.is_exact DESC,"

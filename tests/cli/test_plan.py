@@ -54,7 +54,7 @@ def test_a_plan_is_three_files_that_say_the_same(folder: Path, capsys: Capture) 
     assert plan("--json") == 0
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert document == json.loads((folder / "plan" / "plan.json").read_text())
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert document["totals"]["actions"] == 2
     actions = pq.read_table(folder / "plan" / "actions.parquet")
     decisions = pq.read_table(folder / "plan" / "decisions.parquet")

@@ -76,7 +76,9 @@ def test_what_is_due_goes_once_and_leaves_tombstones(
     lines = [json.loads(line[9:]) for path in journal for line in path.read_text().splitlines()]
     stones = [line["after"]["tombstone"] for line in lines if line["type"] == "outcome"]
     assert len(stones) == 2
-    assert {stone["survivor"] for stone in stones} == {(folder / "data/a.jsonl").as_uri()}
+    assert {stays["uri"] for stone in stones for stays in stone["survivors"]} == {
+        (folder / "data/a.jsonl").as_uri()
+    }
     assert all(len(stone["sha256"]) == 64 for stone in stones)
     (name,) = found.runs
     undone = answer(capsys, "undo", name, "--yes", code=3)

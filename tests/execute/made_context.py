@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,8 @@ def made_action(
     item: StoredObject,
     to: Mapping[str, Any],
     *,
-    survivor: StoredObject | None = None,
+    survivors: Sequence[StoredObject] = (),
+    basis: str = "sha256:0",
     action_id: str = "a" * 32,
     is_latest: bool = True,
 ) -> Action:
@@ -50,13 +51,14 @@ def made_action(
         source={"storage_class": item.storage_class, "is_latest": is_latest},
         to=to,
         policy="test",
-        survivor=None
-        if survivor is None
-        else Survivor(
-            uri=survivor.uri,
-            store_id=survivor.store_id,
-            etag=survivor.etag,
-            version_id=survivor.version_id,
-            basis="sha256:0",
+        survivors=tuple(
+            Survivor(
+                uri=entry.uri,
+                store_id=entry.store_id,
+                etag=entry.etag,
+                version_id=entry.version_id,
+                basis=basis,
+            )
+            for entry in survivors
         ),
     )

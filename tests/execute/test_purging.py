@@ -32,8 +32,8 @@ class Grave:
     def __init__(self, world: World, kind: str = "quarantine", **to: Any) -> None:
         self.world, self.store = world, world.store
         action = world.action(kind, to or {"grace_days": 30})
-        if action.survivor is not None:
-            action = replace(action, survivor=replace(action.survivor, basis=f"sha256:{SHA256}"))
+        survivors = tuple(replace(e, basis=f"sha256:{SHA256}") for e in action.survivors)
+        action = replace(action, survivors=survivors)
         self.action = action
         before, self.outcome = world.act(action)
         assert self.outcome.status is Status.DONE
@@ -96,7 +96,7 @@ def test_what_is_due_is_removed_and_leaves_a_tombstone(grave: Grave) -> None:
     assert not grave.is_there()
     stone = found.after["tombstone"]
     assert stone["uri"] == grave.world.a
-    assert stone["survivor"] == grave.world.b
+    assert [stays["uri"] for stays in stone["survivors"]] == [grave.world.b]
     assert (stone["size_bytes"], stone["by"], stone["at"]) == (4, "me", LATER.isoformat())
     assert grave.store.read(grave.world.b) == b"same"
     assert not is_pinned(grave.world.b, grave.world.context())
@@ -138,7 +138,7 @@ def test_a_survivor_rewritten_with_the_same_bytes_is_one(grave: Grave) -> None:
 
 def test_by_texts_alone_the_very_object_must_stand(grave: Grave) -> None:
     after = dict(grave.outcome.after["quarantine"])
-    after["survivor"] = after["survivor"] | {"basis": "rows"}
+    after["survivors"] = [stays | {"basis": "rows"} for stays in after["survivors"]]
     grave.state.outcomes[grave.action.action_id] = replace(
         grave.outcome, after={"quarantine": after}
     )

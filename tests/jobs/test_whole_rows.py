@@ -19,7 +19,9 @@ from greendata.errors import LimitExceededError
 from greendata.jobs.inventory import InventoryRequest, take_inventory
 from greendata.jobs.plan import PlanRequest, make_plan
 from greendata.jobs.scan import scan
+from greendata.jobs.show import read_plan
 from greendata.jobs.whole_rows import RowsSummary
+from greendata.plan.render import markdown
 from greendata.progress import Progress
 from greendata.stores.local import path_to_uri
 from tests.jobs.made_inventory import NOW
@@ -97,7 +99,8 @@ class World:
         actions = {}
         for row in pq.read_table(plan / "actions.parquet").to_pylist():
             assert row["survivor_basis"].startswith("rows:blake2b-128:")
-            actions[Path(row["uri"]).name] = Path(row["survivor_uri"]).name
+            survivors = sorted(Path(stays["uri"]).name for stays in row["survivors"])
+            actions[Path(row["uri"]).name] = " ".join(survivors)
         stays = pq.read_table(plan / "decisions.parquet").to_pylist()
         return actions, {Path(row["uri"]).name: row["reason"] for row in stays}
 
@@ -126,12 +129,15 @@ def test_subset_leaves_for_its_parent_and_the_parent_stays(world: World) -> None
     assert stays == {"all.parquet": "survivor"}
 
 
-def test_object_stays_when_only_several_others_have_all_its_rows(world: World) -> None:
-    world.parquet("left/both.parquet", rows(0, 9))
+def test_object_leaves_for_the_few_others_that_have_all_its_rows(world: World) -> None:
+    world.parquet("left/whole.parquet", rows(0, 9))
     world.parquet("right/first.parquet", rows(0, 5))
-    world.parquet("right/second.parquet", rows(5, 12))
+    world.lines("right/second.jsonl", rows(4, 7))
+    world.parquet("right/third.parquet", rows(5, 12))
     world.verified()
-    assert world.planned() == ({}, {"both.parquet": "several"})
+    assert world.planned() == ({"whole.parquet": "first.parquet third.parquet"}, {})
+    shown = markdown(read_plan(world.folder / "plan"))
+    assert "All rows of 1 object stand only in several others together, in up to 2" in shown
 
 
 @pytest.mark.parametrize("changed", [{"score": 0.5}, {"id": 8.0}])

@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import duckdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from greendata.plan.actions import KINDS
+from greendata.plan.actions import KINDS, MOST_SURVIVORS
 from greendata.plan.places import Place
 from greendata.policy.tiers import ARCHIVES
 from tests.examples import examples
-from tests.plan.made_plans import GIB, planned, stored
+from tests.plan.made_plans import GIB, planned, short, stored
 from tests.policy.made_policies import policy, policy_set
 
 PLACES = (Place(provider="s3", region="eu-north-1", uri="s3://t/"),)
@@ -173,9 +174,10 @@ def test_no_plan_removes_the_last_verified_copy(made: Any, policies: Any) -> Non
     for action in found.actions:
         if action["kind"] != "quarantine":
             continue
-        survivor, leaver = current[action["survivor_uri"]], current[action["uri"]]
+        (named,) = action["survivors"]
+        survivor, leaver = current[named["uri"]], current[action["uri"]]
         assert contents[survivor["uri"]] == contents[leaver["uri"]]
-        assert survivor["etag"] == action["survivor_etag"]
+        assert survivor["etag"] == named["etag"]
         change = touched.get(identity(survivor), {})
         assert set(change) <= {"tier", "storage_class"}
         assert change.get("tier", survivor["tier"]) not in ARCHIVES
@@ -183,31 +185,53 @@ def test_no_plan_removes_the_last_verified_copy(made: Any, policies: Any) -> Non
         assert not allowed or (survivor["region"] or "?").split("-")[0] in allowed
 
 
-@quickly
-@given(
-    st.dictionaries(
-        st.sampled_from("abcdef"), st.frozensets(st.integers(0, 4), min_size=1), min_size=2
-    ),
-    st.frozensets(st.sampled_from("abcdef")),
-)
-def test_every_row_of_what_leaves_stays_in_its_survivor(
-    known: Mapping[str, frozenset[int]], wanted: frozenset[str]
+FATES = {
+    "old": policy("old", {"quarantine": {}}, scope={"prefixes": ["s3://b/old"]}),
+    "older": policy("older", {"quarantine": {}}, scope={"prefixes": ["s3://b/older"]}, priority=2),
+    "swept": policy("swept", {"expire": {}}, scope={"prefixes": ["s3://b/swept"]}),
+    "cold": policy("cold", {"tier": "archive"}, scope={"prefixes": ["s3://b/cold"]},
+                   guard={"readers": "none"}),
+    "kept": policy("tags", {"tag": {"seen": "1"}}, scope={"prefixes": ["s3://b/kept"]}),
+}  # fmt: skip
+"""Policies that each act on a folder; what is kept stays, what is frozen is in an archive."""
+
+
+@st.composite
+def shards(draw: st.DrawFn) -> dict[str, frozenset[int]]:
+    """Rows by key of objects, most of which hold some others cut anew."""
+    size, found = draw(st.integers(2, 9)), {}
+    for layout in range(draw(st.integers(1, 4))):
+        cuts = sorted(draw(st.sets(st.integers(1, size - 1), max_size=3)))
+        for start, end in pairwise([0, *cuts, size]):
+            fate = draw(st.sampled_from(["old", "old", "older", "swept", "cold", "frozen", "kept"]))
+            more = draw(st.frozensets(st.integers(0, size + 2), max_size=1))
+            found[f"{fate}/{layout}-{start}"] = frozenset(range(start, end)) | more
+    return found
+
+
+@settings(quickly, max_examples=examples(25))
+@given(shards())
+def test_every_row_of_what_leaves_stays_in_its_survivors(
+    known: Mapping[str, frozenset[int]],
 ) -> None:
-    rows = [stored(f"{'in' if key in wanted else 'out'}/{key}") for key in sorted(known)]
-    digests = {row["uri"]: known[row["uri"][-1]] for row in rows}
-    sweep = policy("sweep", {"quarantine": {}}, scope={"prefixes": ["s3://b/in"]})
-    with planned(policy_set(sweep), rows, whole_rows=digests) as (_, found):
+    frozen = {"tier": "archive", "storage_class": "GLACIER"}
+    rows = [stored(key, **(frozen if "frozen" in key else {})) for key in sorted(known)]
+    digests = {row["uri"]: known[short(row["uri"])] for row in rows}
+    with planned(policy_set(*FATES.values()), rows, whole_rows=digests) as (_, found):
         pass
-    leaving = {action["uri"] for action in found.actions}
-    staying = set().union(*(digests[uri] for uri in digests if uri not in leaving))
+    going = {a["uri"] for a in found.actions if a["kind"] != "tag"}
+    staying = [digests[uri] for uri in digests if uri not in going and "frozen" not in uri]
     for action in found.actions:
-        assert action["survivor_uri"] not in leaving
-        assert digests[action["uri"]] <= digests[action["survivor_uri"]]
-    # no more stays than must: of those that one other object holds whole, one is left
-    for uri in digests.keys() - leaving:
-        others = [digests[other] for other in digests if other not in (uri, *leaving)]
-        assert "/out/" in uri or not any(digests[uri] <= other for other in others)
-    assert staying == set().union(*digests.values())
+        if action["kind"] == "quarantine":
+            survivors = [entry["uri"] for entry in action["survivors"]]
+            assert len(set(survivors)) == len(survivors) <= MOST_SURVIVORS
+            assert not [uri for uri in survivors if uri in going or "frozen" in uri]
+            assert digests[action["uri"]] <= set().union(*(digests[uri] for uri in survivors))
+            is_whole = any(digests[action["uri"]] <= other for other in staying)
+            assert (len(survivors) == 1) == is_whole
+    for uri in digests.keys() - going:  # of those that another one holds whole, one is left
+        others = [digests[u] for u in digests if u not in (uri, *going) and "frozen" not in u]
+        assert "/old" not in uri or not any(digests[uri] <= other for other in others)
 
 
 @quickly

@@ -94,7 +94,7 @@ def test_a_document_is_read_as_it_was_written() -> None:
     [
         lambda raw: raw.replace(b'"scope_objects": 10', b'"scope_objects": 11'),
         lambda raw: raw[: len(raw) // 2],
-        lambda raw: raw.replace(b'"schema_version": 1', b'"schema_version": 2'),
+        lambda raw: raw.replace(b'"schema_version": 2', b'"schema_version": 1'),
         lambda raw: raw.replace(b'"limits"', b'"limitz"'),
         lambda _: b"[" * 100_000,
         lambda _: b"\xff\xfe",

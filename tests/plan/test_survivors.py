@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from tests.plan.made_plans import Planned, plan, stored
+from greendata.plan.actions import MOST_SURVIVORS
+from tests.plan.made_plans import Planned, plan, short, stored
 from tests.policy.made_policies import NOW, policy
 
 COPIES = policy("copies", {"quarantine": {"grace_days": 30}}, where="verified_copies >= 1")
@@ -22,12 +23,18 @@ def plan_copies(*rows: dict[str, Any], policies: tuple[Mapping[str, Any], ...] =
     return plan([COPIES, *policies], *found, contents=contents)
 
 
+def standing(found: Planned) -> set[str]:
+    """Keys of all that stay in favour of others."""
+    return {short(stays["uri"]) for action in found.actions for stays in action["survivors"]}
+
+
 def test_of_identical_copies_one_stays_and_is_recorded() -> None:
     found = plan_copies(stored("a"), stored("b"), stored("c"))
     assert found.told() == {"a": "survivor", "b": "quarantine", "c": "quarantine"}
     for action in found.actions:
-        assert action["survivor_uri"] == "s3://b/a"
-        assert action["survivor_etag"] == "etag-a"
+        assert action["survivors"] == [
+            {"uri": "s3://b/a", "store_id": "s3:aws", "version_id": None, "etag": "etag-a"}
+        ]
         assert action["survivor_basis"] == "sha256:d1"
         assert action["reversibility"] == "costly"
 
@@ -36,9 +43,7 @@ def test_the_survivor_is_held_then_near_training_then_oldest() -> None:
     held = stored("z", is_held=True, modified_at=NOW)
     near = stored("y", training_region="us-east-1", modified_at=NOW)
     oldest = stored("x", modified_at=NOW - timedelta(days=900))
-    assert {a["survivor_uri"] for a in plan_copies(held, near, oldest, stored("a")).actions} == {
-        "s3://b/z"
-    }
+    assert standing(plan_copies(held, near, oldest, stored("a"))) == {"z"}
     assert plan_copies(near, oldest, stored("a")).told()["y"] == "survivor"
     assert plan_copies(oldest, stored("a")).told()["x"] == "survivor"
 
@@ -108,7 +113,7 @@ def test_equal_texts_suffice_only_where_the_policy_says_so() -> None:
     strict = policy("strict", {"quarantine": {"grace_days": 30}}, where="key = 'a'")
     assert plan([strict], *rows, texts=texts).told() == {"a": "no-proof", "b": "condition"}
     (action,) = plan([likely("text_only")], *rows, texts=texts).actions
-    assert action["survivor_uri"] == "s3://b/b"
+    assert [stays["uri"] for stays in action["survivors"]] == ["s3://b/b"]
     assert action["survivor_basis"] == "texts:equal"
     assert action["reversibility"] == "irreversible"
 
@@ -138,4 +143,30 @@ def test_a_copy_that_was_chosen_to_stay_may_hold_the_texts_of_others() -> None:
         texts=[shared("a", "x")],
     )
     assert found.told() == {"a": "quarantine", "x": "survivor", "y": "quarantine"}
-    assert {action["survivor_uri"] for action in found.actions} == {"s3://b/x"}
+    assert standing(found) == {"x"}
+
+
+def resharded(count: int) -> Planned:
+    """One object whose rows stand, one each, in so many others."""
+    keys = [f"new/{number:03}" for number in range(count)]
+    whole = {f"s3://b/{key}": [number] for number, key in enumerate(keys)}
+    old = policy("old", {"quarantine": {}}, where="key = 'old'")
+    return plan(
+        [old], stored("old"), *map(stored, keys), whole_rows=whole | {"s3://b/old": range(count)}
+    )
+
+
+def test_so_many_may_stay_for_one_and_no_more() -> None:
+    (action,) = resharded(MOST_SURVIVORS).actions
+    assert len(action["survivors"]) == MOST_SURVIVORS
+    assert action["survivor_basis"] == f"rows:blake2b-128:{MOST_SURVIVORS}"
+    assert resharded(MOST_SURVIVORS + 1).told()["old"] == "several"
+
+
+def test_the_most_rows_are_taken_first_and_then_the_best_to_stay() -> None:
+    whole = {"old": range(6), "a": [0, 1, 2], "b": [2, 3], "c": [3, 4, 5], "d": [3, 4, 5]}
+    old = policy("old", {"quarantine": {}}, where="key = 'old'")
+    rows = [stored(key, is_held=key == "d") for key in whole]
+    found = plan([old], *rows, whole_rows={f"s3://b/{k}": v for k, v in whole.items()})
+    (action,) = found.actions
+    assert [short(stays["uri"]) for stays in action["survivors"]] == ["d", "a"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +20,7 @@ from greendata.errors import (
     StoreUnreachableError,
     UnsupportedError,
 )
+from greendata.execute.quarantine import CopyKeptError
 from greendata.execute.records import Action, Outcome, Status, failed, skipped, step_id
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ def outcome_of(error: GreendataError) -> Outcome:
     """
     words = error.message
     match error:
+        case CopyKeptError(held=held):
+            return replace(skipped("changed", words), after={"quarantine": held.as_dict()})
         case ObjectHeldError():
             return skipped("held", words)
         case ObjectEncryptedError():

@@ -173,7 +173,8 @@ class RecompressHandler(Handler):
         if there is None or not _is_made_of(there, action, context):
             return None
         made = _made_of(there, context)
-        left = find_retired(action, context, grace_days=KEPT_DAYS, survivor=made.copy.as_survivor())
+        survivors = (made.copy.as_survivor(),)
+        left = find_retired(action, context, grace_days=KEPT_DAYS, survivors=survivors)
         after = _after(action, made, context, manifest)
         return done(**after, **({} if left is None else {"quarantine": left.as_dict()}))
 

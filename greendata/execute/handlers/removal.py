@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from greendata.errors import GreendataError, ObjectNotFoundError, StoreUnreachableError
+from greendata.errors import ObjectNotFoundError
 from greendata.execute.copying import require_same_bytes
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, planned_details
-from greendata.execute.pins import pin, refuse_pinned, unpin
+from greendata.execute.pins import pinned, refuse_pinned, unpin_all
 from greendata.execute.quarantine import Quarantined
 from greendata.execute.records import Action, Outcome, Survivor, done, skipped
-from greendata.execute.retiring import find_retired, retire, retire_marker
+from greendata.execute.retiring import drop_copy, find_retired, retire, retire_marker
 from greendata.model import StoredObject
 
 BYTES = "sha256:"
@@ -19,7 +20,7 @@ BYTES = "sha256:"
 
 
 class RemovalHandler(Handler):
-    """Quarantine in favour of a survivor, which is checked now and pinned; or expire."""
+    """Quarantine in favour of survivors, each of which is pinned and checked now; or expire."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"quarantine", "expire"})
 
@@ -28,33 +29,23 @@ class RemovalHandler(Handler):
     ) -> Outcome:
         found = _planned(action, context)
         if isinstance(found, Outcome):
-            left = _left_before(action, context) if is_resumed else None
-            if left is None:
-                _unpin(action, context)
-                return found
-            return done(quarantine=left.as_dict())
+            return _ended_before(found, action, context, is_resumed=is_resumed)
         if found is None:
             marker = retire_marker(action, context, grace_days=_days(action))
             return done(quarantine=marker.as_dict())
-        problem = _refusal(action, found, context)
-        if problem is not None:
-            _unpin(action, context)
-            return problem
-        try:
-            left = retire(
-                action,
-                found,
-                context,
-                grace_days=_days(action),
-                survivor=action.survivor,
-                is_whole=_is_whole(action),
-            )
-        except StoreUnreachableError:
-            raise  # it may have been done: the pin stays until that is known
-        except GreendataError:
-            _unpin(action, context)
-            raise
-        return done(quarantine=left.as_dict())
+        with pinned(action.survivors, action, context):
+            problem = _refusal(action, found, context)
+            if problem is None:
+                left = retire(
+                    action,
+                    found,
+                    context,
+                    grace_days=_days(action),
+                    survivors=action.survivors,
+                    is_whole=_is_whole(action),
+                )
+                return done(quarantine=left.as_dict())
+        return _ended_before(problem, action, context, is_resumed=is_resumed)
 
     def inverse(
         self, action: Action, before: Mapping[str, Any], outcome: Outcome
@@ -77,7 +68,7 @@ def bring_back(action: Action, outcome: Outcome) -> Action:
         to=outcome.after["quarantine"],
         policy=action.policy,
         reason="undo",
-        survivor=action.survivor,
+        survivors=action.survivors,
     )
 
 
@@ -111,25 +102,42 @@ def _expired_marker(action: Action, context: Context) -> Outcome | None:
     return None
 
 
+def _ended_before(
+    problem: Outcome, action: Action, context: Context, *, is_resumed: bool
+) -> Outcome:
+    """Why it cannot go, unless an earlier try came to its end.
+
+    Where others have its name by now, nobody can tell whether that did; its copy waits for purge.
+    """
+    left = _left_before(action, context) if is_resumed else None
+    is_copy = left is not None and left.form == "moved" and not action.uri.startswith("file:")
+    if left is None or (is_copy and drop_copy(action, context)):
+        unpin_all(action.survivors, action, context)
+        return problem
+    if is_copy and problem.reason != "gone":
+        return replace(problem, after={"quarantine": left.as_dict()})
+    return done(quarantine=left.as_dict())
+
+
 def _left_before(action: Action, context: Context) -> Quarantined | None:
     return find_retired(
         action,
         context,
         grace_days=_days(action),
-        survivor=action.survivor,
+        survivors=action.survivors,
         is_whole=_is_whole(action),
     )
 
 
 def _refusal(action: Action, item: StoredObject, context: Context) -> Outcome | None:
-    """Why it must stay. The survivor is pinned first, so that of two runs at least one sees it."""
-    if action.kind == "quarantine":
-        if action.survivor is None:
-            return skipped("no-survivor", f"{action.uri}: the plan names no copy that stays.")
-        problem = _survivor_problem(action.survivor, action, item, context)
+    """Why it must stay. What stands for it is pinned by now, so that of two runs that would each
+    remove what the other leaves, at least one sees it."""
+    if action.kind == "quarantine" and not action.survivors:
+        return skipped("no-survivor", f"{action.uri}: the plan names no copy that stays.")
+    for survivor in action.survivors:
+        problem = _survivor_problem(survivor, action, item, context)
         if problem is not None:
             return problem
-        pin(action.survivor, action, context)
     return refuse_pinned(action, context)
 
 
@@ -154,8 +162,3 @@ def _survivor_problem(
         if action.uri.startswith("file:") and survivor.uri.startswith("file:"):
             require_same_bytes(item, found.item, context)
     return None
-
-
-def _unpin(action: Action, context: Context) -> None:
-    if action.survivor is not None:
-        unpin(action.survivor, action, context)

@@ -20,7 +20,7 @@ from greendata.errors import (
 from greendata.execute.copying import copy_object, lost_beside, require_same_bytes
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, planned_details
 from greendata.execute.handlers.tier import TierHandler, moved_by_others
-from greendata.execute.pins import unpin
+from greendata.execute.pins import unpin_all
 from greendata.execute.quarantine import Quarantined
 from greendata.execute.records import Action, Outcome, Status, Survivor, done, skipped
 from greendata.execute.retiring import retire_version
@@ -82,8 +82,8 @@ class BringBackHandler(Handler):
             found = _file_back(action, held, context)
         else:
             found = _copy_back(action, held, before, context)
-        if found.status is Status.DONE and held.survivor is not None:
-            unpin(held.survivor, action, context)
+        if found.status is Status.DONE:
+            unpin_all(held.survivors, action, context)
         return found
 
     def inverse(
@@ -148,7 +148,7 @@ class UntierHandler(Handler):
 class LeftAloneHandler(Handler):
     """Says of an action that nothing takes it back, or why nobody knows, so that it is journalled.
 
-    ``action.to`` has the outcome's ``status``, ``reason`` and ``detail``.
+    ``action.to`` has the outcome's ``status``, ``reason``, ``detail`` and ``after``.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"left_alone"})
@@ -163,6 +163,7 @@ class LeftAloneHandler(Handler):
             status=Status(action.to["status"]),
             reason=str(action.to["reason"]),
             detail=str(action.to["detail"]),
+            after=action.to["after"],
         )
 
     def inverse(
@@ -173,7 +174,12 @@ class LeftAloneHandler(Handler):
 
 def left_alone(action: Action, outcome: Outcome) -> Action:
     """The action that only says this of another one."""
-    said = {"status": outcome.status.value, "reason": outcome.reason, "detail": outcome.detail}
+    said = {
+        "status": outcome.status.value,
+        "reason": outcome.reason,
+        "detail": outcome.detail,
+        "after": outcome.after,
+    }
     return replace(
         action,
         kind="left_alone",
@@ -355,7 +361,7 @@ def _left(
         action, kind="tier", etag=version.etag, size_bytes=version.size_bytes, policy=held.policy
     )
     left = retire_version(
-        planned, context, str(version.version_id), grace_days=KEPT_DAYS, survivor=survivor
+        planned, context, str(version.version_id), grace_days=KEPT_DAYS, survivors=(survivor,)
     )
     return left.as_dict()
 

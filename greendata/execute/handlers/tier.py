@@ -56,7 +56,7 @@ class TierHandler(Handler):
             version_id=now.get("version_id"),
             source={"storage_class": action.to["storage_class"]},
             to={"storage_class": was},
-            survivor=None,
+            survivors=(),
             reason="undo",
         )
 
@@ -96,7 +96,7 @@ def _result(action: Action, before: StoredObject, after: StoredObject, context: 
         basis=f"copy:{before.version_id}",
     )
     left = retire_version(
-        action, context, before.version_id, grace_days=KEPT_DAYS, survivor=survivor
+        action, context, before.version_id, grace_days=KEPT_DAYS, survivors=(survivor,)
     )
     return done(object=now, quarantine=left.as_dict())
 

@@ -99,7 +99,7 @@ class World:
         name: ``small`` has an action of each quick kind, ``tables`` those that are written again.
         contents: by URI what was there first; its bytes are somewhere until a purge.
         stays: what readers see at this URI at every moment.
-        twins: by URI of what is removed that of the copy which stays.
+        twins: by URI of what is removed those of the objects that stay and have all of it together.
         tables: URIs where readers see either the old or the new table.
         phase, days: what is run, and how many days after the plan.
     """
@@ -114,7 +114,7 @@ class World:
     actions: list[Action] = field(default_factory=list)
     contents: dict[str, bytes] = field(default_factory=dict)
     stays: dict[str, bytes] = field(default_factory=dict)
-    twins: dict[str, str] = field(default_factory=dict)
+    twins: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tables: list[str] = field(default_factory=list)
     phase: str = "apply"
     days: int = 0
@@ -204,27 +204,35 @@ class World:
             )
         )
 
-    def _remove_copy(self, root: str, name: str) -> None:
-        content = f"copies in {root}".encode()
-        survivor = self._put(f"{root}data/{name}-stays", content, stays=True)
-        item = self._put(f"{root}data/{name}", content)
-        self.twins[item.uri] = survivor.uri
-        self._plan(
-            "quarantine",
-            item,
-            {"grace_days": 30},
-            survivor=Survivor(
+    def _remove_copy(self, root: str, *names: str) -> None:
+        """An object goes that has what others have together."""
+        parts = [f"copies in {root} of {name}".encode() for name in names]
+        content = b"".join(parts)
+        item = self._put(f"{root}data/copy", content)
+        found = [
+            self._put(f"{root}data/{name}", part, stays=True)
+            for name, part in zip(names, parts, strict=True)
+        ]
+        self.twins[item.uri] = tuple(survivor.uri for survivor in found)
+        is_one = len(names) == 1
+        basis = f"sha256:{hashlib.sha256(content).hexdigest()}" if is_one else "rows:blake2b-128:9"
+        survivors = tuple(
+            Survivor(
                 uri=survivor.uri,
                 store_id=survivor.store_id,
                 etag=survivor.etag,
                 version_id=survivor.version_id,
-                basis=f"sha256:{hashlib.sha256(content).hexdigest()}",
-            ),
+                basis=basis,
+            )
+            for survivor in found
         )
+        self._plan("quarantine", item, {"grace_days": 30}, survivors=survivors)
 
     def _fill(self, root: str) -> None:
         self._put(f"{root}data/bystander", stays=True)
-        self._remove_copy(root, "copy")
+        self._remove_copy(
+            root, *(("copy-stays", "copy-rest") if root == PLAIN else ("copy-stays",))
+        )
         self._plan("expire", self._put(f"{root}data/old"), {"grace_days": 7})
         if root == self.root:
             return
@@ -384,8 +392,9 @@ class World:
                 assert bodies[content], f"{uri}: its content is nowhere"
         for uri, content in self.stays.items():
             assert self.store.read(uri) == content, f"{uri}: readers see something else"
-        for uri, twin in self.twins.items():
-            assert self.store.read(twin) == self.contents[uri], f"{uri}: its copy is not readable"
+        for uri, twins in self.twins.items():
+            found = b"".join(self.store.read(twin) for twin in twins)
+            assert found == self.contents[uri], f"{uri}: what stands for it is not readable"
         for uri in self.tables:
             content = self.store.read(uri)
             assert content == self.contents[uri] or _rows(content) == ROWS, f"{uri}: is neither"
@@ -419,8 +428,7 @@ class World:
         known = {entry.held.held_uri for entry in entries if entry.held.form == "moved"}
         own = {item.uri for root in self.ways for item in self._own(root)}
         pins = sum("/pins/" in uri for uri in own)
-        wanted = sum(entry.held.survivor is not None and not _is_put_back(entry)
-                     for entry in entries)  # fmt: skip
+        wanted = sum(len(entry.held.survivors) for entry in entries if not _is_put_back(entry))
         assert not pins_too or pins == wanted, f"{pins} pins of {wanted} survivors"
         found = {uri for uri in own if not _is_ours_alone(uri)}
         assert not pins_too or known <= found, f"{known - found}: in no quarantine"

@@ -151,8 +151,8 @@ def test_the_version_before_waits_with_the_new_one_as_its_survivor(is_resumed: b
     waiting = Quarantined.from_dict(found.after["quarantine"])
     now = store.head(URI)
     assert waiting.held_version_id == first.version_id
-    assert waiting.survivor is not None
-    assert (waiting.survivor.version_id, now.storage_class) == (now.version_id, "COOL")
+    (survivor,) = waiting.survivors
+    assert (survivor.version_id, now.storage_class) == (now.version_id, "COOL")
 
 
 def test_exactly_the_planned_upload_is_aborted() -> None:

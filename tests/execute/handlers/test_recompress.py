@@ -97,7 +97,7 @@ def test_parquet_is_replaced_in_place_and_put_back(way: dict[str, Any]) -> None:
     held = found.after["quarantine"]
     kept = store.read(held["held_uri"], version_id=held.get("held_version_id"))
     assert kept == PARQUET
-    assert held["survivor"]["etag"] == store.head(uri).etag == found.after["object"]["etag"]
+    assert held["survivors"][0]["etag"] == store.head(uri).etag == found.after["object"]["etag"]
     assert is_pinned(uri, context)
     assert not [name for name in own_names(store, A) if "staging" in name]
     for _ in range(2):

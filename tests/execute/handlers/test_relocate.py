@@ -116,7 +116,7 @@ def test_a_move_waits_and_then_retires_the_source_in_favour_of_the_copy() -> Non
     assert is_pinned(f"{B}x", now)
     held = done.after["quarantine"]
     assert content_of(store, held["held_uri"]) == b"bytes"
-    assert held["survivor"]["uri"] == f"{B}x"
+    assert held["survivors"][0]["uri"] == f"{B}x"
     again = settled(action, found, then)
     assert again.after["quarantine"]["held_uri"] == held["held_uri"]
 
@@ -305,7 +305,7 @@ def test_undo_brings_the_source_back_and_retires_the_copy(way: dict[str, Any], s
     assert content_of(store, f"{A}x") == b"bytes"
     assert beside(store, f"{A}x") == BESIDE
     assert content_of(store, f"{B}x") is None
-    assert outcome.after["quarantine"]["survivor"]["uri"] == f"{A}x"
+    assert outcome.after["quarantine"]["survivors"][0]["uri"] == f"{A}x"
     assert is_pinned(f"{A}x", then)
     assert not is_pinned(f"{B}x", then)
 

@@ -30,7 +30,7 @@ class Place:
         self.context: Context = made_context(store, root, **way)
         self.a, self.b = (store.put(f"{root}data/{name}", b"same").uri for name in "ab")
         self.action: Action = made_action(
-            "quarantine", store.head(self.a), {"grace_days": 30}, survivor=store.head(self.b)
+            "quarantine", store.head(self.a), {"grace_days": 30}, survivors=[store.head(self.b)]
         )
 
     def act(self, action: Action | None = None, *, is_resumed: bool = False) -> Outcome:
@@ -95,7 +95,7 @@ def test_a_survivor_with_other_bytes_is_none(tmp_path: Path) -> None:
         "quarantine",
         place.store.head(place.a),
         {"grace_days": 30},
-        survivor=place.store.head(place.b),
+        survivors=[place.store.head(place.b)],
     )
     with pytest.raises(Exception, match="does not have the bytes"):
         place.act(action)
@@ -108,7 +108,7 @@ def test_of_two_that_would_each_remove_the_others_survivor_one_stays(place: Plac
         "quarantine",
         place.store.head(place.b),
         {"grace_days": 30},
-        survivor=place.store.head(place.a),
+        survivors=[place.store.head(place.a)],
         action_id="b" * 32,
     )
     place.act()

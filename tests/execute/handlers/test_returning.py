@@ -56,8 +56,8 @@ class World:
         return made_context(store or self.store, self.root, **self.way)
 
     def action(self, kind: str, to: dict[str, Any]) -> Action:
-        survivor = self.store.head(self.b) if kind == "quarantine" else None
-        return made_action(kind, self.store.head(self.a), to, survivor=survivor)
+        survivors = [self.store.head(self.b)] if kind == "quarantine" else []
+        return made_action(kind, self.store.head(self.a), to, survivors=survivors)
 
     def act(self, action: Action, store: Store | None = None) -> tuple[dict[str, Any], Outcome]:
         handler = HANDLERS[action.kind]
