@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -144,14 +145,17 @@ def run_rows(
 def _standing(state: RunState, action_id: str) -> tuple[str, Outcome | None]:
     """What holds of an action, and the part that did it.
 
-    A purge or undo that did not succeed changes nothing of it; its words are added.
+    A purge or undo that did not succeed changes nothing of it; its words are added. Nor does the
+    purge of what was copied of an object that others replaced then: that saves nothing.
     """
     purged, undone = state.purged.get(action_id), state.undone.get(action_id)
+    applied = state.outcomes.get(action_id)
     if purged is not None and purged.status is Status.DONE:
-        return "purge", purged
+        if applied is None or applied.status is not Status.SKIPPED:
+            return "purge", purged
+        return "apply", replace(_with_words(applied, "its copy was purged"), after={})
     if undone is not None and undone.status in (Status.DONE, Status.PENDING):
         return "undo", undone
-    applied = state.outcomes.get(action_id)
     for part, tried in (("undo", undone), ("purge", purged)):
         if applied is not None and tried is not None:
             words = f"{part} {tried.status}: {tried.reason}: {tried.detail}"
@@ -161,14 +165,7 @@ def _standing(state: RunState, action_id: str) -> tuple[str, Outcome | None]:
 
 def _with_words(outcome: Outcome, words: str) -> Outcome:
     detail = f"{outcome.detail}; {words}" if outcome.detail else words
-    return Outcome(
-        status=outcome.status,
-        reason=outcome.reason,
-        detail=detail,
-        after=outcome.after,
-        due_at=outcome.due_at,
-        moved_bytes=outcome.moved_bytes,
-    )
+    return replace(outcome, detail=detail)
 
 
 def _outcome_row(

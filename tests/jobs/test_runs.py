@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -264,6 +265,19 @@ def test_a_purge_that_was_refused_leaves_the_object_waiting(catalog: Catalog) ->
     assert (row["status"], row["part"], row["is_realised"]) == ("done", "apply", False)
     assert row["detail"] == "purge skipped: held: by law"
     assert row["purge_after"] is not None
+
+
+def test_the_purge_of_a_copy_of_what_others_replaced_saves_nothing(catalog: Catalog) -> None:
+    plan(catalog)
+    changed = replace(skipped("changed", "theirs"), after=QUARANTINE)
+    write(catalog, HEADER, outcome_record("moved", changed, AT), finish())
+    record(catalog)
+    assert totals(catalog)["waiting"] == 1
+    write(catalog, outcome_record("moved", done(), AT), part="purge")
+    record(catalog)
+    found = totals(catalog)
+    assert (found["purged"], found["waiting"], found["done"], found["skipped"]) == (0, 0, 0, 1)
+    assert found["realised_monthly_saving_usd"] == "0"
 
 
 def test_a_catalog_that_is_older_than_these_tables_goes_on(catalog: Catalog) -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from greendata.errors import ObjectNotFoundError, StoreUnreachableError
-from greendata.execute.handlers.base import Context
+from greendata.errors import GreendataError, ObjectNotFoundError, StoreUnreachableError
+from greendata.execute.handlers.base import Context, outcome_of
 from greendata.execute.handlers.removal import RemovalHandler
 from greendata.execute.pins import is_pinned
 from greendata.execute.quarantine import Quarantined
@@ -16,6 +17,7 @@ from greendata.stores.base import Store
 from greendata.stores.local import LocalStore, path_to_uri
 from greendata.stores.memory import MemoryStore
 from greendata.stores.wrappers import FaultyStore
+from tests.execute.crash.in_process import DiedError, Mortal
 from tests.execute.made_context import NOW, made_action, made_context
 
 ROOT = "mem://bucket/"
@@ -150,6 +152,96 @@ def test_a_copy_is_taken_away_when_the_object_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="scripted refusal"):
         HANDLER.act(place.action, {}, denied, is_resumed=False)
     assert not list(store.own_objects(ROOT))
+
+
+class Several:
+    """An object whose rows stand in two others, in a bucket without versions."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.uris = [self.store.put(f"{ROOT}data/{name}", name.encode()).uri for name in "abc"]
+        gone, *stay = map(self.store.head, self.uris)
+        to = {"grace_days": 30}
+        self.action = made_action("quarantine", gone, to, survivors=stay, basis="rows:9")
+        self.is_disturbed = False
+
+    def act(self, store: Store | None = None, *, is_resumed: bool = False) -> Outcome:
+        context = made_context(store or self.store, ROOT)
+        try:
+            return HANDLER.act(self.action, {}, context, is_resumed=is_resumed)
+        except GreendataError as error:
+            return outcome_of(error)
+
+    def disturbed(self, at: int, uri: str, change: str, *, is_killed: bool) -> Store:
+        """The store, where others change an object before one of our calls."""
+
+        def others() -> None:
+            self.is_disturbed = True
+            with suppress(ObjectNotFoundError):
+                match change:
+                    case "put":
+                        self.store.put(uri, b"theirs")
+                    case "delete":
+                        self.store.delete(uri)
+                    case "tier":
+                        self.store.set_tier(uri, "ARCHIVE")
+                    case _:
+                        self.store.set_hold(uri, is_held=True)
+            if is_killed:
+                raise DiedError
+
+        return Mortal(self.store, at, others)
+
+    def check(self, outcome: Outcome) -> None:
+        """All that lies in our folders is named: a copy, and a pin on each survivor."""
+        own = [item.uri for item in self.store.own_objects(ROOT)]
+        pins = [uri for uri in own if "/pins/" in uri]
+        held = [uri for uri in own if uri not in pins]
+        with suppress(ObjectNotFoundError):
+            is_there = self.store.head(self.uris[0]).etag == self.action.etag
+            assert not is_there or "quarantine" not in outcome.after, outcome
+        if "quarantine" not in outcome.after:
+            assert own == [], outcome
+        else:
+            assert held == [left(outcome).held_uri], outcome
+            assert self.store.read(held[0]) == b"a"
+            context = made_context(self.store, ROOT)
+            assert [is_pinned(uri, context) for uri in self.uris[1:]] == [True, True]
+            assert len(pins) == 2
+
+
+@pytest.mark.parametrize("change", ["put", "delete", "tier", "hold"])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_whatever_others_change_meanwhile_no_pin_and_no_copy_is_left_without_a_name(
+    change: str, is_killed: bool
+) -> None:
+    """``is_killed``: right after the change our process dies, and another one goes on."""
+    for which in range(3):
+        for at in range(99):
+            world = Several()
+            uri = world.uris[which]
+            with suppress(DiedError):
+                outcome = world.act(world.disturbed(at, uri, change, is_killed=is_killed))
+            if not world.is_disturbed:
+                break
+            if is_killed:
+                outcome = world.act(is_resumed=True)
+            world.check(outcome)
+            if (change, which) == ("put", 0):
+                assert world.store.read(uri) == b"theirs"
+                assert outcome.status is Status.SKIPPED
+            if change != "hold" and which > 0 and (at == 0 or outcome.status is not Status.DONE):
+                named = outcome.detail.partition(": ")[0]
+                assert (outcome.reason, named) == ("no-survivor", uri)
+        assert at > 9
+
+
+def test_a_pin_that_is_refused_leaves_none() -> None:
+    world = Several()
+    outcome = world.act(FaultyStore(world.store, "ok denied", only=("put",)))
+    assert outcome.reason == "denied"
+    world.check(outcome)
+    assert world.store.read(world.uris[0]) == b"a"
 
 
 def test_a_noncurrent_version_only_waits() -> None:
