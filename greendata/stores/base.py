@@ -201,7 +201,7 @@ class Store(ABC):
     ) -> Written:
         """Copy inside the store, without the bytes coming here; waits until it is done.
 
-        ``properties`` replace the source's; without them all but the storage class are kept.
+        ``properties`` replace the source's; without them all are kept, the storage class too.
 
         Raises:
             PreconditionFailedError: of the source's ETag or of ``condition``.

@@ -37,6 +37,18 @@ ODD_KEYS = (
 )
 
 
+BESIDE = Properties(
+    content_type="text/plain",
+    content_encoding="zstd",
+    content_language="de",
+    content_disposition='attachment; filename="a b.txt"',
+    cache_control="max-age=60, private",
+    metadata={"owner": "me"},
+    tags={"a": "1", "b c": "x/y=z"},
+)
+"""All that every remote store keeps beside the content."""
+
+
 class StoreContract:
     """Subclasses give the fixtures ``store`` and ``root`` (an empty place, ending in a slash).
 
@@ -279,11 +291,16 @@ class StoreContract:
     # copying
 
     def test_copy_keeps_content_and_what_is_beside_it(self, store: Store, root: str) -> None:
-        metadata = {"origin": "crawl"} if store.capabilities.has_metadata else {}
-        store.put(root + "a", b"one", properties=Properties(metadata=metadata))
+        store.put(root + "a", b"one", properties=BESIDE)
         store.copy(root + "a", root + "b")
         assert store.read(root + "b") == b"one"
-        assert dict(store.details(root + "b").metadata) == metadata
+        self.has_all_beside(store, root + "b")
+
+    def has_all_beside(self, store: Store, uri: str) -> None:
+        if store.capabilities.has_metadata:
+            details = store.details(uri)
+            assert BESIDE.lost_in(details) == ""
+            assert (dict(details.metadata), store.tags(uri)) == (BESIDE.metadata, BESIDE.tags)
 
     def test_copy_of_nothing_is_not_found(self, store: Store, root: str) -> None:
         with pytest.raises(ObjectNotFoundError):
@@ -327,7 +344,7 @@ class StoreContract:
         self, store: Store, root: str
     ) -> None:
         self.needs(store.capabilities.is_multipart)
-        upload = store.start_upload(root + "a")
+        upload = store.start_upload(root + "a", BESIDE)
         last = store.put_part(upload, 2, b"end")
         store.put_part(upload, 1, b"x" * self.PART)
         first = store.put_part(upload, 1, b"y" * self.PART)  # sent again: replaces
@@ -336,6 +353,7 @@ class StoreContract:
         written = store.complete_upload(upload, [last, first])
         assert written.size_bytes == self.PART + 3
         assert store.read(root + "a") == b"y" * self.PART + b"end"
+        self.has_all_beside(store, root + "a")
 
     def test_an_aborted_upload_leaves_nothing(self, store: Store, root: str) -> None:
         self.needs(store.capabilities.is_multipart)
@@ -396,16 +414,19 @@ class StoreContract:
         store.set_tags(root + "a", {})
         assert store.tags(root + "a") == {}
 
-    def test_set_tier_keeps_content_metadata_and_tags(self, store: Store, root: str) -> None:
+    def test_set_tier_keeps_content_and_what_is_beside_it(self, store: Store, root: str) -> None:
         self.needs(store.capabilities.has_tiers)
-        beside = Properties(metadata={"owner": "me"}, tags={"a": "1"})
-        written = store.put(root + "a", b"one", properties=beside)
+        written = store.put(root + "a", b"one", properties=BESIDE)
         store.set_tier(root + "a", self.cool_class, etag=written.etag)
-        details = store.details(root + "a")
-        assert details.item.storage_class == self.cool_class
-        assert dict(details.metadata) == {"owner": "me"}
-        assert store.tags(root + "a") == {"a": "1"}
+        assert store.head(root + "a").storage_class == self.cool_class
+        self.has_all_beside(store, root + "a")
         assert store.read(root + "a") == b"one"
+
+    def test_a_copy_stays_in_its_class(self, store: Store, root: str) -> None:
+        self.needs(store.capabilities.has_tiers)
+        store.put(root + "a", b"one", properties=Properties(storage_class=self.cool_class))
+        store.copy(root + "a", root + "b")
+        assert store.head(root + "b").storage_class == self.cool_class
 
     def test_set_tier_of_another_etag_is_refused(self, store: Store, root: str) -> None:
         self.needs(store.capabilities.has_tiers)

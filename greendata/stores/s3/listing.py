@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
 from greendata.model import StoredObject
@@ -134,10 +135,19 @@ def _expires(answer: Mapping[str, Any]) -> str | None:
 
 def _untold(answer: Mapping[str, Any]) -> str:
     """What a copy that is not made by S3 itself would lose, in words."""
-    expires = _expires(answer)
     if answer.get("MissingMeta"):
         return "metadata that is not told"
-    return "an Expires header that is no date" if expires and "Expires" not in answer else ""
+    expires = _expires(answer)
+    return "" if expires is None or _is_date(expires) else "an Expires header that is no date"
+
+
+def _is_date(header: str) -> bool:
+    """Whether it is written as the SDK writes dates, which takes nothing else."""
+    try:
+        found = parsedate_to_datetime(header)
+    except ValueError:
+        return False
+    return found.tzinfo is not None and format_datetime(found, usegmt=True) == header
 
 
 def _checksum_names(answer: Mapping[str, Any]) -> list[str]:
