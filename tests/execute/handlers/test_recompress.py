@@ -21,7 +21,6 @@ from greendata.stores.azure import AzureSettings, AzureStore
 from greendata.stores.base import Store
 from greendata.stores.local import LocalStore, path_to_uri
 from greendata.stores.memory import MemoryStore
-from greendata.stores.records import Properties
 from greendata.stores.s3 import S3Store
 from greendata.stores.wrappers import LiarStore
 from greendata.stores.wrappers.base import Call, StoreWrapper
@@ -458,9 +457,9 @@ def test_on_azure(container: str, azure_connection: str) -> None:
 
 
 def in_a_server(store: Store, root: str, storage_class: str, **way: Any) -> None:
-    beside_it = Properties(
-        content_type="a/b", metadata={"k": "v"}, tags={"t": "1"}, storage_class=storage_class
-    )
+    beside_it = replace(BESIDE, storage_class=storage_class)
+    if root.startswith("az:"):
+        beside_it = replace(beside_it, encryption=None)
     uri = f"{root}x y.parquet"
     store.put(uri, PARQUET, properties=beside_it)
     action = action_on("recompress", store.head(uri), {"profile": "archive"})

@@ -18,7 +18,7 @@ from greendata.stores.azure import AzureSettings, AzureStore
 from greendata.stores.base import Store
 from greendata.stores.local import LocalStore, path_to_uri
 from greendata.stores.memory import MemoryStore
-from greendata.stores.records import Properties
+from greendata.stores.records import Encryption, Properties
 from greendata.stores.s3 import S3Store
 from greendata.stores.wrappers.base import Call, StoreWrapper
 from tests.execute.handlers.made_places import (
@@ -36,9 +36,16 @@ from tests.stores.servers import ACCOUNT
 
 A, B = "mem://a/", "mem://b/"
 BESIDE = Properties(
-    content_type="text/x", content_encoding="br", metadata={"k": "v"}, tags={"t": "1"},
+    content_type="text/x",
+    content_encoding="br",
+    content_language="de",
+    content_disposition="attachment",
+    cache_control="no-store",
+    metadata={"k": "v"},
+    encryption=Encryption(algorithm="aws:kms", key_id="arn:aws:kms:r:1:key/a"),
+    tags={"t": "1"},
     storage_class="COOL",
-)  # fmt: skip
+)
 MONTH = timedelta(days=31)
 ALONE = RelocateHandler(lambda action: None)
 
@@ -49,19 +56,22 @@ def put(store: Store, content: bytes = b"bytes", root: str = A, name: str = "x")
 
 
 def moving(item: StoredObject, mode: str = "move", target: str = f"{B}x", **more: Any) -> Action:
-    to = {"region": "r", "mode": mode, "uri": target}
+    to = {"region": "us-east-1", "mode": mode, "uri": target}
     return action_on("relocate", item, to, **more)
 
 
 def beside(store: Store, uri: str) -> Properties:
+    """But for what the store works out of the content by itself."""
     found = store.details(uri)
     metadata = {name: value for name, value in found.metadata.items() if name != STEP_KEY}
-    return Properties(
-        content_type=found.content_type,
-        content_encoding=found.content_encoding,
+    is_own = found.encryption is not None and found.encryption.key_id is not None
+    return replace(
+        found.as_properties(store.tags(uri)),
         metadata=metadata,
-        tags=store.tags(uri),
-        storage_class=found.item.storage_class,
+        encryption=found.encryption if is_own else None,
+        content_md5=None,
+        checksum=None,
+        checksum_type=None,
     )
 
 
@@ -475,6 +485,32 @@ def test_a_group_that_is_old_enough_goes_on_at_once() -> None:
     readable(store)
 
 
+OWN_KEY = Encryption(algorithm="aws:kms", key_id="arn:aws:kms:r:1:key/a")
+
+
+@pytest.mark.parametrize(
+    ("target", "region", "beside_it", "words"),
+    [
+        ("s3://b/x", "r", Properties(encryption=OWN_KEY), "the key that the object is encrypted"),
+        ("az://c/x", "us-east-1", Properties(encryption=OWN_KEY), "the key that the object is"),
+        ("az://c/x", "us-east-1", Properties(redirect="/y"), "no redirect"),
+        ("az://c/x", "us-east-1", Properties(metadata={"a-b": "1"}), "named 'a-b'"),
+        ("file:///d/x", "us-east-1", Properties(cache_control="no-store"), "files keep no"),
+    ],
+)
+def test_what_cannot_go_along_keeps_the_object_where_it_is(
+    target: str, region: str, beside_it: Properties, words: str
+) -> None:
+    store = MemoryStore()
+    store.put("s3://a/x", b"bytes", properties=beside_it)
+    action = moving(store.head("s3://a/x"), target=target)
+    action = replace(action, to={**action.to, "region": region})
+    (found,) = carry_out(ALONE, [action], context_of(store, ["s3://a/"]))
+    assert (found.status, found.reason) == (Status.SKIPPED, "unsupported")
+    assert words in found.detail
+    assert [item.uri for item in store.versions("")] == ["s3://a/x"]
+
+
 def test_from_bucket_to_bucket_on_s3(s3: Any, bucket: str) -> None:
     s3.create_bucket(Bucket=f"{bucket}-2")
     roots = (f"s3://{bucket}/", f"s3://{bucket}-2/")
@@ -487,9 +523,9 @@ def test_from_folder_to_folder_on_azure(container: str, azure_connection: str) -
 
 
 def in_a_server(store: Store, roots: tuple[str, str], storage_class: str, **way: Any) -> None:
-    beside_it = Properties(
-        content_type="a/b", metadata={"k": "v"}, tags={"t": "1"}, storage_class=storage_class
-    )
+    beside_it = replace(BESIDE, storage_class=storage_class)
+    if roots[0].startswith("az:"):
+        beside_it = replace(beside_it, encryption=None)
     uri, target = f"{roots[0]}x y", f"{roots[1]}x y"
     store.put(uri, b"bytes", properties=beside_it)
     action = moving(store.head(uri), target=target)

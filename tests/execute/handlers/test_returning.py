@@ -27,7 +27,13 @@ HANDLERS = all_handlers()
 ROOT = "mem://bucket/"
 NAMES = ("a", "ä%2F ü\u202e'\"", "..b", "x" * 200)
 BESIDE = Properties(
-    content_type="text/x", content_encoding="zstd", metadata={"k": "v"}, tags={"t": "1"}
+    content_type="text/x",
+    content_encoding="zstd",
+    content_language="de",
+    content_disposition="attachment",
+    cache_control="no-store",
+    metadata={"k": "v"},
+    tags={"t": "1"},
 )
 
 
@@ -39,6 +45,7 @@ class World:
     root: str
     way: dict[str, Any] = field(default_factory=dict)
     name: str = "a"
+    beside: Properties = BESIDE
     journal: dict[str, Any] = field(default_factory=dict)
     a: str = ""
     b: str = ""
@@ -50,7 +57,7 @@ class World:
             self.a = f"{self.root}data/{self.name}"
         self.b = f"{self.root}data/stays"
         for uri in (self.a, self.b):
-            self.store.put(uri, b"same", properties=BESIDE)
+            self.store.put(uri, b"same", properties=self.beside)
 
     def context(self, store: Store | None = None) -> Context:
         return made_context(store or self.store, self.root, **self.way)
@@ -85,9 +92,7 @@ class World:
         tags = {} if self.root.startswith("file:") else self.store.tags(self.a)
         found: dict[str, Any] = {
             "bytes": self.store.read(self.a),
-            "type": details.content_type,
-            "encoding": details.content_encoding,
-            "metadata": dict(details.metadata),
+            "beside": details.beside(),
             "tags": tags,
             "class": details.item.storage_class,
             "held": details.is_held,
