@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from greendata.cli.output import print_line, print_table, visible
 from greendata.plan.render import (
+    acl_warning,
     action_text,
     age_warning,
     bounds_text,
@@ -44,12 +45,9 @@ def show_plan(found: PlanDocument, directory: Path) -> None:
     for entry in found.policies:
         if entry.withheld:
             print_line(f"Withheld: {entry.policy}: guard {entry.withheld}.")
-    several = several_text(found)
-    if several is not None:
-        print_line(several)
-    old = age_warning(found)
-    if old is not None:
-        print_line(old)
+    for warning in (several_text(found), age_warning(found), acl_warning(found)):
+        if warning is not None:
+            print_line(warning)
     for limit in found.limits.exceeded:
         print_line(f"Beyond the limit {limit.limit}: {limit.words}; applying is refused.")
     refused = [entry for entry in found.stays if entry.is_refused]

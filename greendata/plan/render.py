@@ -21,6 +21,9 @@ MOST_REASONS = 20
 OLD_DAYS = 2
 """Reports come daily; one older than this tells of another state (``inventory.max_age``)."""
 
+_COPYING = frozenset({"tier", "relocate", "recompress"})
+"""Actions that make a new object of each, in S3."""
+
 _INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u115f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
     "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -78,6 +81,10 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
     if old is not None:
         yield f"> **{old}** Apply looks at every object again and skips what changed."
         yield ""
+    acl = acl_warning(plan)
+    if acl is not None:
+        yield f"> {acl}"
+        yield ""
     for entry in plan.limits.exceeded:
         yield (
             f"> **Beyond the limit `{entry.limit}`**: {escaped(entry.words)}. Applying is refused"
@@ -115,6 +122,23 @@ def several_text(plan: PlanDocument) -> str | None:
     return (
         f"All rows of {objects} only in several others together, in up to {plan.several.most}:"
         " each of these is pinned until the purge, and read again before it."
+    )
+
+
+def acl_warning(plan: PlanDocument) -> str | None:
+    """What a reviewer must know of objects that S3 copies."""
+    copied = {
+        entry.policy
+        for entry in plan.policies
+        if entry.totals.actions and not _COPYING.isdisjoint(entry.action)
+    }
+    if not any(
+        entry.policy in copied and entry.prefix.startswith("s3:") for entry in plan.prefixes
+    ):
+        return None
+    return (
+        "Copies in S3 carry all that belongs to an object but an ACL of its own: they get the ACL"
+        " that their bucket gives to new objects. Where ACLs are disabled nothing changes."
     )
 
 

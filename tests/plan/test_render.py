@@ -51,6 +51,14 @@ def made(**values: Any) -> PlanDocument:
     return sealed(PlanDocument(**(known | values)))
 
 
+def test_a_reviewer_is_told_of_what_copies_in_s3_do_not_carry() -> None:
+    assert "an ACL of its own" in markdown(made())
+    others = PrefixTotals(prefix="az://c@account/a/", policy="archive", totals=TOTALS)
+    assert "ACL" not in markdown(made(prefixes=(others,)))
+    leaves = PolicyTotals(policy="archive", action={"expire": {}}, priority=0, totals=TOTALS)
+    assert "ACL" not in markdown(made(policies=(leaves,)))
+
+
 def test_a_reviewer_finds_amounts_ranges_and_what_is_irreversible() -> None:
     shown = markdown(made())
     assert "**2 of 10 objects** in scope, 1 TiB: costs 1.50 USD once, saves 20.25 USD" in shown

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from greendata.errors import (
@@ -12,9 +16,12 @@ from greendata.errors import (
     StoreUnreachableError,
     UnsupportedError,
 )
+from greendata.execute.copying import copy_object
 from greendata.stores.azure import AzureSettings, AzureStore
 from greendata.stores.base import Store
-from tests.stores.contract import StoreContract
+from greendata.stores.records import Encryption, Properties
+from tests.execute.made_context import made_context
+from tests.stores.contract import BESIDE, StoreContract
 from tests.stores.servers import ACCOUNT, ACCOUNT_KEY, free_port
 
 
@@ -126,3 +133,46 @@ def test_a_leased_blob_is_held(container: str, azure_connection: str) -> None:
             store.delete(uri)
         lease.release()
     store.delete(uri)
+
+
+def test_what_is_sent_in_parts_keeps_the_md5_that_it_had(container: str) -> None:
+    store, uri, target = azure(), f"az://{container}/a", f"az://{container}/b"
+    store.put(uri, b"one", properties=BESIDE)
+    had = store.details(uri)
+    assert had.content_md5 == hashlib.md5(b"one").hexdigest()
+    upload = store.start_upload(target, had.as_properties(store.tags(uri)))
+    store.complete_upload(upload, [store.put_part(upload, 1, b"one")])
+    assert store.details(target).beside() == had.beside()
+
+
+def test_what_is_in_an_encryption_scope_is_sent_into_it(
+    container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from azure.storage.blob import BlobClient
+
+    store, uri, target = azure(), f"az://{container}/a", f"az://{container}/b"
+    store.put(uri, b"one", properties=BESIDE)
+    scope = Encryption(algorithm="scope", key_id="own")
+    monkeypatch.setattr(
+        AzureStore,
+        "details",
+        lambda *given, _real=AzureStore.details, **named: replace(
+            _real(*given, **named), encryption=scope
+        ),
+    )
+    with pytest.raises(UnsupportedError, match="encryption scope"):
+        store.copy(uri, target)
+    sent: list[tuple[str, str]] = []
+    for call in ("upload_blob", "stage_block", "commit_block_list"):
+        real = getattr(BlobClient, call)
+
+        def record(*given: Any, _call: str = call, _real: Any = real, **named: Any) -> Any:
+            sent.append((_call, named.pop("encryption_scope")))  # Azurite knows of none
+            return _real(*given, **named)
+
+        monkeypatch.setattr(BlobClient, call, record)
+    copy_object(store.head(uri), target, made_context(store, f"az://{container}/"))
+    upload = store.start_upload(f"{target}2", Properties(encryption=scope))
+    store.complete_upload(upload, [store.put_part(upload, 1, b"one")])
+    assert sent == [(c, "own") for c in ("upload_blob", "stage_block", "commit_block_list")]
+    assert store.tags(target) == BESIDE.tags

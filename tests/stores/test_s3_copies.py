@@ -17,6 +17,7 @@ from greendata.errors import (
 from greendata.execute.handlers.base import outcome_of
 from greendata.stores.records import Encryption, Properties
 from greendata.stores.s3 import S3Store, copies
+from greendata.stores.s3.arguments import checksum_arguments
 from greendata.stores.s3.listing import object_details
 from greendata.stores.uris import parse_uri
 from tests.stores.contract import BESIDE
@@ -167,7 +168,7 @@ def test_parts_have_the_checksum_that_the_object_had(
     checksum: tuple[str | None, str | None], expected: tuple[str, str | None]
 ) -> None:
     had = Properties(checksum=checksum[0], checksum_type=checksum[1])
-    found = copies.checksum_arguments(had)
+    found = checksum_arguments(had)
     assert (found["ChecksumAlgorithm"], found.get("ChecksumType")) == expected
 
 

@@ -15,6 +15,8 @@ from greendata.model import StoredObject
 from greendata.plan.actions import KEPT_DAYS
 from greendata.stores.records import ObjectDetails
 
+_ACL_NOTE = "an ACL of its own, if it had one, is its bucket's default now"
+
 
 class TierHandler(Handler):
     """Sets the class that the plan names, if the object is still in the class it was planned in.
@@ -79,7 +81,8 @@ def _verified(action: Action, before: ObjectDetails, target: str, context: Conte
     lost = lost_beside(before, after)
     if lost:
         return failed("damaged", f"{action.uri}: lost its {lost} on the way to {target}.")
-    return _result(action, before.item, after.item, context)
+    found = _result(action, before.item, after.item, context)
+    return replace(found, detail=_ACL_NOTE) if action.uri.startswith("s3:") else found
 
 
 def _result(action: Action, before: StoredObject, after: StoredObject, context: Context) -> Outcome:

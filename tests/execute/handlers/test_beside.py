@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from greendata.errors import StoreUnreachableError
-from greendata.execute.handlers.base import CannotUndo, Handler
+from greendata.errors import IntegrityError, StoreUnreachableError
+from greendata.execute.handlers import all_handlers
+from greendata.execute.handlers.base import CannotUndo, Handler, outcome_of
 from greendata.execute.handlers.labels import HoldHandler, TagHandler
 from greendata.execute.handlers.tier import TierHandler
 from greendata.execute.handlers.uploads import UploadsHandler
@@ -153,6 +155,47 @@ def test_the_version_before_waits_with_the_new_one_as_its_survivor(is_resumed: b
     assert waiting.held_version_id == first.version_id
     (survivor,) = waiting.survivors
     assert (survivor.version_id, now.storage_class) == (now.version_id, "COOL")
+
+
+class ForgettingStore(MemoryStore):
+    """Copies without one thing that is beside the content, as some servers do."""
+
+    def copy(self, source: str, target: str, **named: Any) -> Any:
+        written = super().copy(source, target, **named)
+        version = self._current(target)
+        kept = replace(version.properties, cache_control=None)
+        self._replace(target, version, properties=kept)
+        return written
+
+    def set_tier(self, uri: str, storage_class: str, **named: Any) -> Any:
+        return self.copy(uri, uri, properties=Properties(storage_class=storage_class))
+
+
+@pytest.mark.parametrize("kind", ["tier", "quarantine"])
+def test_a_copy_that_lost_something_beside_the_content_is_no_copy(kind: str) -> None:
+    store = ForgettingStore()
+    for uri in (URI, ROOT + "stays"):
+        store.put(uri, b"content", properties=Properties(cache_control="no-store"))
+    to: dict[str, Any] = {"storage_class": "COOL"} if kind == "tier" else {"grace_days": 30}
+    survivor = store.head(ROOT + "stays") if kind == "quarantine" else None
+    action = made_action(kind, store.head(URI), to, survivor=survivor)
+    handler = all_handlers()[kind]
+    try:
+        found = handler.act(action, {}, made_context(store, ROOT), is_resumed=False)
+    except IntegrityError as error:
+        found = outcome_of(error)
+    assert (found.status, found.reason) == (Status.FAILED, "damaged")
+    assert "lost" in found.detail
+    assert "cache control" in found.detail
+    assert store.read(URI) == b"content"
+
+
+def test_what_s3_copies_says_that_an_acl_stays_behind() -> None:
+    store = CopyingStore()
+    store.put("s3://b/a", b"content")
+    action = made_action("tier", store.head("s3://b/a"), {"storage_class": "COOL"})
+    found = TierHandler().act(action, {}, made_context(store, "s3://b/"), is_resumed=False)
+    assert (found.status, "ACL" in found.detail) == (Status.DONE, True)
 
 
 def test_exactly_the_planned_upload_is_aborted() -> None:
