@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +16,33 @@ if TYPE_CHECKING:
 
     from greendata.cli.settings import Settings
     from greendata.jobs.apply import ApplyRequest
+    from greendata.jobs.parts import Pace
 
 EXIT_PARTIAL = 3
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options of everything that changes stores."""
+    """Options of everything that changes stores: ``yes``, and the rest as one ``pace``."""
+
+    @functools.wraps(command)
+    def with_pace(
+        *values: object,
+        workers: int,
+        actions_per_second: float | None,
+        most_failures: int,
+        break_lease: bool,
+        **named: object,
+    ) -> None:
+        from greendata.jobs.parts import Pace
+
+        pace = Pace(
+            workers=workers,
+            actions_per_second=actions_per_second,
+            most_failures=most_failures,
+            break_lease=break_lease,
+        )
+        command(*values, pace=pace, **named)
+
     options = [
         click.option("-y", "--yes", is_flag=True, help="Do not ask: for scheduled jobs."),
         click.option("--workers", type=click.IntRange(1, 256), default=16, show_default=True,
@@ -32,8 +55,8 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Take over from a run that is alive; only when you know that it is not."),
     ]  # fmt: skip
     for option in reversed(options):
-        command = option(command)
-    return command
+        with_pace = option(with_pace)
+    return with_pace
 
 
 @click.command()
@@ -52,10 +75,7 @@ def apply(
     directory: Path,
     yes: bool,
     allow_irreversible: bool,
-    workers: int,
-    actions_per_second: float | None,
-    most_failures: int,
-    break_lease: bool,
+    pace: Pace,
 ) -> None:
     """Carry out the plan in DIR: journalled, conditional, verified, and to be gone on with.
 
@@ -77,10 +97,7 @@ def apply(
             settings,
             directory=directory,
             allow_irreversible=allow_irreversible,
-            workers=workers,
-            actions_per_second=actions_per_second,
-            most_failures=most_failures,
-            break_lease=break_lease,
+            **asdict(pace),
         ),
         is_confirmed=yes,
     )
@@ -96,10 +113,7 @@ def resume(
     /,
     run: str,
     yes: bool,
-    workers: int,
-    actions_per_second: float | None,
-    most_failures: int,
-    break_lease: bool,
+    pace: Pace,
 ) -> None:
     """Go on with a run that was stopped, or whose pending actions are due.
 
@@ -115,10 +129,7 @@ def resume(
             settings,
             run_id=run,
             allow_irreversible=True,  # asked for when the run began
-            workers=workers,
-            actions_per_second=actions_per_second,
-            most_failures=most_failures,
-            break_lease=break_lease,
+            **asdict(pace),
         ),
         is_confirmed=yes,
     )

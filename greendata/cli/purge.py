@@ -11,6 +11,7 @@ from greendata.cli.options import ByteSize, shared_options
 
 if TYPE_CHECKING:
     from greendata.cli.settings import Settings
+    from greendata.jobs.parts import Pace
 
 
 @click.command()
@@ -44,10 +45,7 @@ def purge(
     max_objects: int,
     max_bytes: int,
     yes: bool,
-    workers: int,
-    actions_per_second: float | None,
-    most_failures: int,
-    break_lease: bool,
+    pace: Pace,
 ) -> None:
     """Remove for ever what has waited in quarantine beyond its grace time.
 
@@ -67,7 +65,6 @@ def purge(
     from greendata.cli.confirm import confirm
     from greendata.cli.output import print_answer
     from greendata.cli.show_purge import exit_code, show_prepared_purge, show_purged
-    from greendata.jobs.parts import Pace
     from greendata.jobs.purge import PurgeRequest, carry_out_purge, prepare_purge
     from greendata.units import format_bytes, format_count, parse_duration
 
@@ -80,12 +77,7 @@ def purge(
         most_bytes=max_bytes,
         stores=settings.config.stores,
         datasets=settings.config.datasets,
-        pace=Pace(
-            workers=workers,
-            actions_per_second=actions_per_second,
-            most_failures=most_failures,
-            break_lease=break_lease,
-        ),
+        pace=pace,
     )
     with settings.open_progress() as progress:
         prepared = prepare_purge(request, now=datetime.now(UTC), progress=progress)

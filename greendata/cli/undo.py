@@ -11,6 +11,7 @@ from greendata.cli.options import shared_options
 
 if TYPE_CHECKING:
     from greendata.cli.settings import Settings
+    from greendata.jobs.parts import Pace
 
 
 @click.command()
@@ -23,10 +24,7 @@ def undo(
     /,
     run: str,
     yes: bool,
-    workers: int,
-    actions_per_second: float | None,
-    most_failures: int,
-    break_lease: bool,
+    pace: Pace,
 ) -> None:
     """Take back what a run did: bytes, metadata, tags, storage class, times of files.
 
@@ -47,7 +45,6 @@ def undo(
     from greendata.cli.output import print_answer
     from greendata.cli.show_run import exit_code
     from greendata.cli.show_undo import show_prepared_undo, show_undone
-    from greendata.jobs.parts import Pace
     from greendata.jobs.undo import UndoRequest, carry_out_undo, prepare_undo
 
     request = UndoRequest(
@@ -55,12 +52,7 @@ def undo(
         run_id=run,
         stores=settings.config.stores,
         datasets=settings.config.datasets,
-        pace=Pace(
-            workers=workers,
-            actions_per_second=actions_per_second,
-            most_failures=most_failures,
-            break_lease=break_lease,
-        ),
+        pace=pace,
     )
     with settings.open_progress() as progress:
         prepared = prepare_undo(request, now=datetime.now(UTC), progress=progress)
