@@ -118,7 +118,7 @@ def choose_window(request: WindowRequest) -> Window:
     """
     settings = _effective(request)
     place = _find_place(settings.region)
-    if settings.best_seconds is None and settings.max_gco2e_per_kwh is None:
+    if not has_rule(request):
         choice = run_at_once(request.now, request.duration_seconds)
         return _window(request, choice, settings=settings, deadline_at=None, forecast=None)
     deadline_at = deadline_of(settings.deadline or "1s", request.waiting_since or request.now)
@@ -146,6 +146,12 @@ def choose_window(request: WindowRequest) -> Window:
         forecast=forecast,
         energy=energy,
     )
+
+
+def has_rule(request: WindowRequest) -> bool:
+    """Whether anything may have to be waited for."""
+    settings = _effective(request)
+    return settings.best_seconds is not None or settings.max_gco2e_per_kwh is not None
 
 
 def deadline_of(text: str, since: datetime) -> datetime:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class KnownObjects:
-    """The catalog's newest rows of all objects, as an Arrow table with an index by URI."""
+    """The catalog's newest rows of objects, as an Arrow table with an index by URI."""
 
     def __init__(self, rows: pa.Table) -> None:
-        self.rows = rows
+        self.rows = rows.combine_chunks()  # a place in many chunks is searched for
         self.index: dict[str, int] = {
             uri: place for place, uri in enumerate(rows["uri"].to_pylist())
         }

@@ -97,6 +97,13 @@ class InventorySummary:
     warnings: tuple[str, ...]
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def denied(self) -> tuple[SkippedObject, ...]:
+        """Folders that could not be listed."""
+        read = (self.identical, self.contained)
+        others = {entry for found in read if found is not None for entry in found.skipped}
+        return tuple(entry for entry in self.skipped if entry not in others)
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON document of ``inventory --json``."""
         return asdict(self)

@@ -7,12 +7,12 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from greendata.catalog.commits import Cover, new_id
+from greendata.catalog.commits import new_id
 from greendata.catalog.failures import storage_errors
 from greendata.catalog.queries import (
     Pending,
@@ -23,7 +23,6 @@ from greendata.catalog.queries import (
 )
 from greendata.catalog.schemas import RESULTS, SCHEMAS
 from greendata.catalog.staging import Staging
-from greendata.dedup.keep import MAX_COMPARISONS
 from greendata.errors import CommitConflictError
 from greendata.jobs import spread as spreads
 from greendata.jobs.accounting import Moment
@@ -41,14 +40,13 @@ from greendata.jobs.guards import find_alarms
 from greendata.jobs.housekeeping import compact, is_worthwhile
 from greendata.jobs.keyindexes import keep_indexes
 from greendata.jobs.reading import MAX_CRASHES
-from greendata.jobs.refresh import refresh_objects
 from greendata.jobs.request import ScanRequest, fingerprint_parameters
 from greendata.jobs.resolve import ResolveSettings, resolve, write_result
 from greendata.jobs.results import catalog_place
-from greendata.jobs.scope import Scope, list_scope
 from greendata.jobs.spread_reading import shards_reader
-from greendata.jobs.summarise import count_datasets, load_scope
+from greendata.jobs.summarise import count_datasets, load_scope, warnings_of
 from greendata.jobs.textcache import TextCache
+from greendata.jobs.told import Told, list_and_record, tell
 from greendata.model import ScanSummary, SkippedDocument, SkippedObject
 from greendata.progress import TimedProgress
 from greendata.sql import load_duckdb, open_duckdb, query_errors
@@ -61,6 +59,7 @@ if TYPE_CHECKING:
     from greendata.catalog.staging import ReadObject
     from greendata.catalog.tables import Catalog
     from greendata.jobs.resolve import Resolution
+    from greendata.jobs.scope import Scope
     from greendata.progress import Progress
     from greendata.shards.choosing import ChosenShard
 
@@ -71,15 +70,24 @@ _CACHED_TIMES = 8
 """Texts just read are held for verification unless they are so many times what is held."""
 
 
-def scan(request: ScanRequest, *, progress: Progress, now: datetime) -> ScanSummary:
+def scan(
+    request: ScanRequest,
+    *,
+    progress: Progress,
+    now: datetime,
+    denied: Sequence[SkippedObject] | None = None,
+) -> ScanSummary:
     """Scan, commit, and say what was found.
+
+    ``denied``: the catalog's inventory of these URIs was taken just now, without these folders,
+    which could not be listed; nothing is listed again then.
 
     Raises:
         ObjectNotFoundError, DeniedError, StoreUnreachableError: of a URI that was asked for.
         UsageError: parameters that the catalog's fingerprints do not fit.
         CatalogError, CatalogTooNewError, DeniedError, LimitExceededError: of the catalog.
     """
-    scanning = Scanning(request, progress, now)
+    scanning = Scanning(request, progress, now, denied)
     with storage_errors(scanning.catalog.name):
         return scanning.run()
 
@@ -87,14 +95,20 @@ def scan(request: ScanRequest, *, progress: Progress, now: datetime) -> ScanSumm
 class Scanning:
     """One scan, step by step; the state is what several steps need."""
 
-    def __init__(self, request: ScanRequest, progress: Progress, now: datetime) -> None:
+    def __init__(
+        self,
+        request: ScanRequest,
+        progress: Progress,
+        now: datetime,
+        denied: Sequence[SkippedObject] | None = None,
+    ) -> None:
         self.started = Moment.now()
         from greendata.catalog.tables import Catalog
         from greendata.stores.opening import Stores
 
         load_duckdb()
         spreads.check_runner(request)
-        self.request, self.now = request, now
+        self.request, self.now, self.denied = request, now, denied
         self.progress = TimedProgress(progress)
         self.scan_id = new_id(now)
         self.store = Stores(request.stores)
@@ -129,9 +143,11 @@ class Scanning:
     def prepare(self) -> Callable[[Staging], Found]:
         """List and compare with the catalog; what comes back reads what changed."""
         self.progress.stage("listing")
-        known = KnownObjects(self.known_rows())
-        scope, chosen, skipped = self._list(known)
+        told = self._tell()
+        known = told.known
+        scope, chosen, skipped = self._choose(told)
         changes = compare(known, scope, chosen, [entry.uri for entry in skipped], self.options)
+        changes.unchanged.extend(told.unchanged)
 
         def collect(staging: Staging) -> Found:
             staging.crashes = {
@@ -163,12 +179,26 @@ class Scanning:
             columns = ", ".join(SCHEMAS["objects"].names)
             return connection.sql(f"SELECT {columns} FROM objects").to_arrow_table()
 
-    def _list(self, known: KnownObjects) -> tuple[Scope, list[ChosenShard], list[SkippedObject]]:
+    def _tell(self) -> Told:
+        """What is to be looked at: from an inventory just taken, else from a listing."""
+        if self.denied is None or self.request.starts_over or self.request.format is not None:
+            known = KnownObjects(self.known_rows())
+            return list_and_record(self.catalog, self.store, self.request, known, self.now)
+        with self._connect() as connection:
+            return tell(
+                connection,
+                self.catalog,
+                self.store,
+                self.request,
+                base=self.base,
+                options=self.options,
+                denied=self.denied,
+            )
+
+    def _choose(self, told: Told) -> tuple[Scope, list[ChosenShard], list[SkippedObject]]:
         from greendata.shards.choosing import choose_shards
 
-        request, own = self.request, self.catalog.place.uri
-        scope = list_scope(self.store, request.uris, request.datasets, own)
-        self._record_inventory(scope)
+        request, scope, known = self.request, told.scope, told.known
         readable, unread = split_by_tier(scope.objects, known, self.options, request.read_tiers)
         scope = replace(scope, objects=readable, ignored=(*scope.ignored, *unread))
         choice = choose_shards(
@@ -182,27 +212,10 @@ class Scanning:
                 for item in scope.objects
                 if known.is_current(item, self.options)
             },
+            formats=told.formats,
         )
         scope = replace(scope, ignored=(*scope.ignored, *choice.ignored))
         return scope, choice.shards, [*scope.denied, *choice.skipped]
-
-    def _record_inventory(self, scope: Scope) -> None:
-        """Keep what the listing tells, last accesses above all: reading changes them."""
-        from greendata.inventory.listing import object_batches
-
-        covers = [
-            Cover(store_id=self.store.store_of(uri).store_id, uri=uri)
-            for uri in sorted(scope.targets)
-        ]
-        refresh_objects(
-            self.catalog,
-            object_batches(scope.objects),
-            covers=covers,
-            denied=[entry.uri for entry in scope.denied],
-            source="listing",
-            as_of=self.now,
-            now=self.now,
-        )
 
     def _depends_on(self) -> dict[str, Any]:
         """What staged fingerprints are only good for."""
@@ -453,7 +466,7 @@ class Scanning:
             read_text_bytes=self.read_text_bytes,
             peak_rss_bytes=spreads.peak_rss_bytes(self.spread),
             stages=self.progress.seconds(),
-            warnings=(*_emptiness(found), *(_warnings(resolution) if resolution else ())),
+            warnings=warnings_of(found, resolution),
             alarms=find_alarms(
                 connection,
                 f"(SELECT * FROM {duplicates} WHERE kind <> 'candidate')",
@@ -476,24 +489,3 @@ class Scanning:
                 yield connection
         finally:
             connection.close()
-
-
-def _emptiness(found: Found) -> Iterator[str]:
-    if not found.uris() and not found.skipped:
-        for uri in found.scope.uris:
-            yield f"{uri}: there is no file with documents here. Check the path, or --format."
-
-
-def _warnings(resolution: Resolution) -> Iterator[str]:
-    for uri, reason in sorted(resolution.unreadable.items()):
-        yield f"{uri}: could not be read back for verification: {reason}"
-    if resolution.left_out:
-        yield (
-            f"{resolution.left_out} comparisons were left out: a text was compared with"
-            f" {MAX_COMPARISONS} kept texts of a bucket and like none of them."
-        )
-    if resolution.crowded_texts:
-        yield (
-            f"{resolution.crowded_texts} texts stand in so many objects that object overlaps"
-            " are lower bounds."
-        )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from greendata.config import DatasetSettings, LimitSettings, StoreSettings
 from greendata.errors import ObjectNotFoundError
 from greendata.jobs.apply import utc_now
-from greendata.jobs.carbon_window import WindowRequest, waiting_since
+from greendata.jobs.carbon_window import WindowRequest, has_rule, waiting_since
 from greendata.jobs.holdings import cost_of_redundancy, measure_holdings
 from greendata.jobs.policies import load_policies
 from greendata.jobs.state import read_state
@@ -121,6 +121,8 @@ def window_request(request: ScheduledRequest, now: datetime) -> WindowRequest:
     )
     if isinstance(known.get("seconds"), int | float):
         window = replace(window, duration_seconds=max(1.0, known["seconds"]))
+    if not has_rule(window):
+        return window
     try:
         holdings = measure_holdings(
             request.catalog, as_of=now, stores=request.stores, datasets=request.datasets

@@ -262,6 +262,7 @@ class _Pass:
                 ),
                 progress=self.progress,
                 now=request.clock(),
+                denied=taken.denied,
             )
 
     def _uris(self) -> tuple[str, ...]:

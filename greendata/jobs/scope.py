@@ -77,16 +77,36 @@ def list_scope(
     )
     targets = {uri: store.expand(uri) for uri in uris}
     own = own_folders(catalog_uri, [t for found in targets.values() for t in found])
-    return Scope(
-        uris=tuple(uris),
-        targets=frozenset(t.rstrip("/") for found in targets.values() for t in found),
-        rules=dict(_rules(targets, datasets)),
-        objects=tuple(
+    return make_scope(
+        targets,
+        datasets,
+        objects=(
             item
             for item in listing.objects
             if not any(is_at_or_below(item.uri, folder) for folder in own)
         ),
         named=listing.named,
+        denied=denied,
+        ignored=ignored,
+    )
+
+
+def make_scope(
+    targets: dict[str, tuple[str, ...]],
+    datasets: Sequence[Dataset],
+    *,
+    objects: Iterable[StoredObject],
+    named: frozenset[str],
+    denied: Iterable[SkippedObject] = (),
+    ignored: Iterable[IgnoredObject] = (),
+) -> Scope:
+    """The scope of URIs, each with what it was expanded to."""
+    return Scope(
+        uris=tuple(targets),
+        targets=frozenset(t.rstrip("/") for found in targets.values() for t in found),
+        rules=dict(_rules(targets, datasets)),
+        objects=tuple(objects),
+        named=named,
         denied=tuple(denied),
         ignored=tuple(ignored),
     )

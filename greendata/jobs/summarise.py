@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from greendata.catalog.queries import create_table
+from greendata.dedup.keep import MAX_COMPARISONS
 from greendata.jobs.quality import LINES_KEPT
 from greendata.model import DatasetSummary, QualityHints, RepeatedLine
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+    from greendata.jobs.changes import Found
+    from greendata.jobs.resolve import Resolution
 
 _DATASETS = """
 WITH held AS (
@@ -95,3 +99,30 @@ def _hints(
         sampled_documents=sampled,
         repeated_lines=tuple(RepeatedLine(line=line, documents=n) for line, n in common),
     )
+
+
+def warnings_of(found: Found, resolution: Resolution | None) -> tuple[str, ...]:
+    """What whoever asked for the scan should know of it."""
+    resolving = _of_resolving(resolution) if resolution else ()
+    return (*_emptiness(found), *resolving)
+
+
+def _emptiness(found: Found) -> Iterator[str]:
+    if not found.uris() and not found.skipped:
+        for uri in found.scope.uris:
+            yield f"{uri}: there is no file with documents here. Check the path, or --format."
+
+
+def _of_resolving(resolution: Resolution) -> Iterator[str]:
+    for uri, reason in sorted(resolution.unreadable.items()):
+        yield f"{uri}: could not be read back for verification: {reason}"
+    if resolution.left_out:
+        yield (
+            f"{resolution.left_out} comparisons were left out: a text was compared with"
+            f" {MAX_COMPARISONS} kept texts of a bucket and like none of them."
+        )
+    if resolution.crowded_texts:
+        yield (
+            f"{resolution.crowded_texts} texts stand in so many objects that object overlaps"
+            " are lower bounds."
+        )

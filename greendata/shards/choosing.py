@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +30,7 @@ _SIDE_NAMES = (
     "README", "README.*", "LICENSE", "LICENSE.*", "LICENCE", "LICENCE.*", "CITATION.*",
     "Thumbs.db", "desktop.ini",
 )  # fmt: skip
+_SIDE_NAME = re.compile("|".join(map(fnmatch.translate, _SIDE_NAMES)))
 _SIDE_FOLDERS = frozenset(
     {"_delta_log", "_temporary", "_spark_metadata", "_change_data", "__pycache__"}
 )
@@ -74,17 +76,19 @@ def choose_shards(
     *,
     roots: Collection[str] = (),
     known: Mapping[str, tuple[str, str]] | None = None,
+    formats: Collection[str] = (),
 ) -> Choice:
     """Sort a listing into shards, ignored objects and objects that should have been readable.
 
     ``named`` holds the URIs that an argument or a glob names themselves: they are never ignored.
     ``roots`` are the folders that were asked for: hidden folders below them are ignored.
     ``known`` has (format, codec) of objects that are as they were when their content was looked at:
-    those of MAIN_FORMATS are not opened again.
+    those of MAIN_FORMATS are not opened again. ``formats`` are those of shards beside ``items``.
     """
     known = known or {}
-    looked = [_look(store, item, item.uri in named, roots, known.get(item.uri)) for item in items]
-    kinds = {each.kind for each in looked if each.side is None}
+    sides = SideFiles(roots)
+    looked = [_look(store, item, item.uri in named, sides, known.get(item.uri)) for item in items]
+    kinds = {each.kind for each in looked if each.side is None} | set(formats)
     choice = Choice([], [], [])
     for each in looked:
         _place(each, options, kinds, choice)
@@ -95,13 +99,13 @@ def _look(
     store: Store,
     item: StoredObject,
     is_named: bool,
-    roots: Collection[str],
+    sides: SideFiles,
     known: tuple[str, str] | None,
 ) -> _Looked:
-    side = None if is_named else _side_file(item.uri, roots)
+    side = None if is_named else sides.why(item.uri)
     if side is not None:
         return _Looked(item=item, is_named=is_named, side=side)
-    if known and known[0] in MAIN_FORMATS and name_hint(item.uri).format != "json":
+    if known and is_told_by_format(item.uri, known[0]):
         content = Content(format=known[0], codec=known[1])
         return _Looked(item=item, is_named=is_named, content=content)
     try:
@@ -113,18 +117,45 @@ def _look(
     return _Looked(item=item, is_named=is_named, content=content)
 
 
-def _side_file(uri: str, roots: Collection[str]) -> str | None:
-    """Why an object is no data by its place or name."""
-    root = max((root for root in roots if _is_below(uri, root)), key=len, default="")
-    path = uri[len(root) :] if root else uri.rpartition("/")[2]
-    *folders, name = unquote(path).strip("/").split("/")
-    if any(folder.startswith(".") or folder in _SIDE_FOLDERS for folder in folders):
-        return "in a hidden or side folder"
-    if name.startswith("."):
-        return "hidden file"
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _SIDE_NAMES):
-        return "side file"
-    return None
+def is_told_by_format(uri: str, known: str) -> bool:
+    """Whether an object known to be of this format needs no look: it is a shard by that alone.
+
+    What is named JSON may be one document, however its content begins.
+    """
+    return known in MAIN_FORMATS and not (
+        ".json" in uri.lower() and name_hint(uri).format == "json"
+    )
+
+
+class SideFiles:
+    """Tells what is no data by its place below ``roots``, or by its name."""
+
+    def __init__(self, roots: Collection[str]) -> None:
+        self._roots = roots
+        self._folders: dict[str, bool] = {}
+
+    def why(self, uri: str) -> str | None:
+        """Why an object is no data; None if it may be."""
+        folder, _, last = uri.rstrip("/").rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = self._is_side_folder(folder)
+        *folders, name = unquote(last).split("/")
+        if self._folders[folder] or any(map(_is_side, folders)):
+            return "in a hidden or side folder"
+        if name.startswith("."):
+            return "hidden file"
+        return "side file" if _SIDE_NAME.match(name) else None
+
+    def _is_side_folder(self, folder: str) -> bool:
+        root = max(
+            (root for root in self._roots if _is_below(f"{folder}/", root)), key=len, default=""
+        )
+        inside = folder[len(root) :] if root else ""
+        return any(map(_is_side, unquote(inside).split("/")))
+
+
+def _is_side(folder: str) -> bool:
+    return folder.startswith(".") or folder in _SIDE_FOLDERS
 
 
 def _is_below(uri: str, root: str) -> bool:
