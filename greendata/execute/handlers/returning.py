@@ -19,7 +19,7 @@ from greendata.errors import (
 )
 from greendata.execute.copying import copy_object, lost_beside, require_same_bytes
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, planned_details
-from greendata.execute.handlers.tier import TierHandler, moved_by_others
+from greendata.execute.handlers.tier import TierHandler, known_content, moved_by_others
 from greendata.execute.pins import unpin_all
 from greendata.execute.quarantine import Quarantined
 from greendata.execute.records import Action, Outcome, Status, Survivor, done, skipped
@@ -96,6 +96,9 @@ class UntierHandler(Handler):
     """Back into the class it was in; what is archived is restored first, which takes hours."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"untier"})
+
+    def prepare(self, action: Action, context: Context) -> Mapping[str, Any]:
+        return known_content(action, context)
 
     def act(
         self, action: Action, before: Mapping[str, Any], context: Context, *, is_resumed: bool

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from greendata.execute.copying import lost_beside, require_same_bytes
+from greendata.execute.copying import COMPARED, lost_beside, require_same_bytes
 from greendata.execute.etags import is_content_of
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, planned_details
 from greendata.execute.records import Action, Outcome, Survivor, done, failed, skipped
@@ -27,12 +27,17 @@ class TierHandler(Handler):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"tier"})
 
+    def prepare(self, action: Action, context: Context) -> Mapping[str, Any]:
+        return known_content(action, context)
+
     def act(
         self, action: Action, before: Mapping[str, Any], context: Context, *, is_resumed: bool
     ) -> Outcome:
         target = str(action.to["storage_class"])
-        if is_resumed and (found := _moved_before(action, target, context)) is not None:
-            return found
+        if is_resumed:
+            found = _moved_before(action, before, target, context)
+            if found is not None:
+                return found
         details = planned_details(action, context, is_read=action.uri.startswith("s3:"))
         if isinstance(details, Outcome):
             return details
@@ -61,6 +66,15 @@ class TierHandler(Handler):
             survivors=(),
             reason="undo",
         )
+
+
+def known_content(action: Action, context: Context) -> Mapping[str, Any]:
+    """Checksums of the planned content, where its ETag changes with its class and nothing else is
+    left of it: of a copy whose answer was lost they tell whether it is ours."""
+    if action.uri.startswith("az:") or context.way_of(action.uri).is_versioned:
+        return {}
+    details = context.store.details(action.uri)
+    return {"checksums": dict(details.checksums)} if details.item.etag == action.etag else {}
 
 
 def moved_by_others(action: Action, item: StoredObject) -> Outcome | None:
@@ -108,14 +122,18 @@ def _is_archive(item: StoredObject, context: Context) -> bool:
     return context.store.details(item.uri, version_id=item.version_id).is_archived
 
 
-def _moved_before(action: Action, target: str, context: Context) -> Outcome | None:
+def _moved_before(
+    action: Action, before: Mapping[str, Any], target: str, context: Context
+) -> Outcome | None:
     """What an earlier try left: the object in its new class, with the bytes that were planned."""
     details = context.store.details(action.uri)
     item = details.item
     if item.storage_class != target or item.size_bytes != action.size_bytes:
         return None
     is_versioned = context.way_of(action.uri).is_versioned
-    if item.etag == action.etag or (not is_versioned and _has_bytes(details, action, context)):
+    if item.etag == action.etag or (
+        not is_versioned and _is_planned_content(details, action, before, context)
+    ):
         return done(
             object={"etag": item.etag, "version_id": item.version_id,
                     "size_bytes": item.size_bytes}
@@ -128,7 +146,13 @@ def _moved_before(action: Action, target: str, context: Context) -> Outcome | No
     return None
 
 
-def _has_bytes(details: ObjectDetails, action: Action, context: Context) -> bool:
+def _is_planned_content(
+    details: ObjectDetails, action: Action, before: Mapping[str, Any], context: Context
+) -> bool:
     """Whether it is the planned content with another ETag, as copies of uploads in parts have."""
+    known: Mapping[str, str] = before.get("checksums", {})
+    for name in COMPARED:
+        if name in known and name in details.checksums:
+            return known[name] == details.checksums[name]
     is_unreadable = details.is_archived and details.restore_state != "restored"
     return not is_unreadable and is_content_of(context.store, details.item, str(action.etag))

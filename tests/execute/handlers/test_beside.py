@@ -177,8 +177,8 @@ def test_a_copy_that_lost_something_beside_the_content_is_no_copy(kind: str) -> 
     for uri in (URI, ROOT + "stays"):
         store.put(uri, b"content", properties=Properties(cache_control="no-store"))
     to: dict[str, Any] = {"storage_class": "COOL"} if kind == "tier" else {"grace_days": 30}
-    survivor = store.head(ROOT + "stays") if kind == "quarantine" else None
-    action = made_action(kind, store.head(URI), to, survivor=survivor)
+    survivors = (store.head(ROOT + "stays"),) if kind == "quarantine" else ()
+    action = made_action(kind, store.head(URI), to, survivors=survivors)
     handler = all_handlers()[kind]
     try:
         found = handler.act(action, {}, made_context(store, ROOT), is_resumed=False)
