@@ -164,7 +164,7 @@ class Engine:
             if job is None:
                 self._has_more = False
                 return
-            self._count_turn()
+            self._count_turn(len(job.actions))
             ready += self._prepared(job, pool)
         if self._is_stopping:
             self._has_more = False
@@ -190,11 +190,11 @@ class Engine:
         is_limited = self._settings.actions_per_second is not None
         return max(0.0, self._next_at - time.monotonic()) if is_limited else 0.0
 
-    def _count_turn(self) -> None:
+    def _count_turn(self, actions: int) -> None:
         rate = self._settings.actions_per_second
         if rate is not None:
             earliest = time.monotonic() - _LONGEST_CREDIT_SECONDS
-            self._next_at = max(earliest, self._next_at) + 1 / rate
+            self._next_at = max(earliest, self._next_at) + actions / rate
 
     def _submit(self, pool: ThreadPoolExecutor, work: Callable[[_Job], None], job: _Job) -> None:
         self._in_flight += 1

@@ -3,19 +3,26 @@
 Of what was removed, replaced or moved in favour of survivors, all are read now and compared. Of
 what a policy let expire, the policy must still stand. A hold or retention time set since forbids
 it, and so does any doubt.
+
+Purging is where requests are put together: a version is deleted by its id, which never names
+anything else, so that up to ``MOST_TOGETHER`` of a bucket need no precondition and share a request,
+and so do their delete markers. What lies in quarantine under a key of its own is deleted by the one
+request that compares its ETag. Nowhere else would it be safe or worth it: S3's batch operations
+compare no ETag, and a batch of Azure's tier changes would spare one of three requests, between the
+looks before and after that each of them needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from greendata.errors import ObjectNotFoundError
+from greendata.errors import GreendataError, ObjectNotFoundError
 from greendata.execute.copying import COMPARED, digest_of
-from greendata.execute.handlers.base import CannotUndo, Context, Handler
+from greendata.execute.handlers.base import CannotUndo, Context, Handler, outcome_of
 from greendata.execute.pins import is_pinned, unpin_all
 from greendata.execute.quarantine import QUARANTINE, Quarantined
 from greendata.execute.records import Action, Outcome, Status, Survivor, skipped
@@ -27,6 +34,12 @@ if TYPE_CHECKING:
 
 BYTES = "sha256:"
 """A survivor's basis that begins so has the very bytes of the object, or of what was made of it."""
+
+MOST_TOGETHER = 50
+"""Versions that are removed as one; each was looked at before the first of them goes."""
+
+MOST_BYTES_TOGETHER = 64 << 20
+"""Of these together, since each may be read with its survivor: seconds, not hours, go by."""
 
 _OF_UNDO = "undo-"
 """Begins the id, in journals of purge, of what an undo left in quarantine."""
@@ -120,8 +133,64 @@ def purge_action(found: Waiting) -> Action:
     )
 
 
+def purge_units(
+    due: Iterable[Waiting],
+    *,
+    place_of: Callable[[str], str | None],
+    begun: Collection[str] = (),
+    threads: int,
+) -> Iterator[tuple[Action, ...]]:
+    """What is carried out together.
+
+    ``place_of`` gives the bucket of a URI where versions are deleted together, else None. What was
+    begun before (``begun``, by item id) goes by itself, and so does the rest as long as there are
+    fewer than the ``threads`` can take.
+    """
+    together: dict[str, list[Waiting]] = {}
+    for found in due:
+        place = place_of(found.held.held_uri) if found.held.form == "version" else None
+        if place is None or found.item_id in begun:
+            yield (purge_action(found),)
+        else:
+            together.setdefault(place, []).append(found)
+    for entries in together.values():
+        most = max(1, min(MOST_TOGETHER, len(entries) // (2 * threads)))
+        unit: list[Waiting] = []
+        for found in entries:
+            size_bytes = sum(entry.held.size_bytes for entry in (*unit, found))
+            if unit and (len(unit) == most or size_bytes > MOST_BYTES_TOGETHER):
+                yield _grouped(unit)
+                unit = []
+            unit.append(found)
+        yield _grouped(unit)
+
+
+def _grouped(unit: Sequence[Waiting]) -> tuple[Action, ...]:
+    """They share a group: not because they switch together, but because they go together."""
+    return tuple(replace(purge_action(found), group_id=unit[0].item_id) for found in unit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Going:
+    """What passed every look, and is to be removed; ``sha256`` if it was read."""
+
+    action: Action
+    held: Quarantined
+    item: StoredObject
+    sha256: str | None
+
+    @property
+    def version(self) -> tuple[str, str]:
+        """URI and version id, of a form that has one."""
+        return self.held.held_uri, str(self.held.held_version_id)
+
+
+def _is_named(entry: _Going, item: StoredObject) -> bool:
+    return (item.uri, item.version_id) == entry.version
+
+
 class PurgeHandler(Handler):
-    """Removes one object from quarantine and leaves a tombstone in the journal.
+    """Removes objects from quarantine and leaves a tombstone of each in the journal.
 
     Args:
         policies_stand: the policies of the run were shown, and are what they were.
@@ -137,6 +206,39 @@ class PurgeHandler(Handler):
     def act(
         self, action: Action, before: Mapping[str, Any], context: Context, *, is_resumed: bool
     ) -> Outcome:
+        found = self._looked_at(action, context, is_resumed=is_resumed)
+        if isinstance(found, Outcome):
+            return found
+        if found.held.form == "version":
+            return self._versions_gone([found], context)[action.action_id]
+        _remove(found.held, found.item, context)
+        return self._ended(action, found.held, found.sha256, context)
+
+    def act_together(
+        self,
+        actions: Sequence[Action],
+        before: Sequence[Mapping[str, Any]],
+        context: Context,
+        *,
+        is_resumed: bool,
+    ) -> list[Outcome]:
+        """Versions of one bucket: each is looked at, then those that may go are deleted as one."""
+        found: dict[str, Outcome] = {}
+        going: list[_Going] = []
+        for action in actions:
+            try:
+                looked = self._looked_at(action, context, is_resumed=is_resumed)
+            except GreendataError as error:
+                looked = outcome_of(error)
+            if isinstance(looked, Outcome):
+                found[action.action_id] = looked
+            else:
+                going.append(looked)
+        found |= self._versions_gone(going, context)
+        return [found[action.action_id] for action in actions]
+
+    def _looked_at(self, action: Action, context: Context, *, is_resumed: bool) -> _Going | Outcome:
+        """Whether it may be removed; or what came of it."""
         held = Quarantined.from_dict(action.to)
         if held.purge_after > context.now():
             return skipped("early", f"{held.uri}: is kept until {held.purge_after:%Y-%m-%d}.")
@@ -148,6 +250,8 @@ class PurgeHandler(Handler):
             details = context.store.details(held.held_uri, version_id=held.held_version_id)
         except ObjectNotFoundError:
             if is_resumed:
+                if held.marker_version_id is not None:
+                    _remove_marker(held, context)
                 return self._ended(action, held, None, context)
             return skipped("gone", f"{held.held_uri}: is not in quarantine any more.")
         problem = _own_problem(held, details, context)
@@ -156,8 +260,55 @@ class PurgeHandler(Handler):
         found = self._allowed(held, details, context)
         if isinstance(found, Outcome):
             return found
-        _remove(held, details.item, context)
-        return self._ended(action, held, found or None, context)
+        return _Going(action=action, held=held, item=details.item, sha256=found or None)
+
+    def _versions_gone(self, going: Sequence[_Going], context: Context) -> dict[str, Outcome]:
+        """What came of each, by action id: none of them is current at the last look."""
+        found: dict[str, Outcome] = {}
+        listed: dict[str, list[StoredObject]] = {}
+        for entry in going:
+            uri = entry.held.held_uri
+            try:
+                listed[uri] = _versions(uri, context)
+            except GreendataError as error:
+                found[entry.action.action_id] = outcome_of(error)
+                continue
+            if any(_is_named(entry, item) and item.is_latest for item in listed[uri]):
+                words = f"{uri}: is the current version again."
+                found[entry.action.action_id] = skipped("changed", words)
+        left = [entry for entry in going if entry.action.action_id not in found]
+        self._delete({e.version: e for e in left}, found, context)
+        left = [entry for entry in left if entry.action.action_id not in found]
+        gone = {entry.version for entry in left}
+        hiding = {  # unless a still earlier version would come to light
+            (entry.held.uri, entry.held.marker_version_id): entry
+            for entry in left
+            if entry.held.marker_version_id is not None
+            and all(
+                item.is_delete_marker or (item.uri, item.version_id) in gone
+                for item in listed[entry.held.held_uri]
+            )
+        }
+        self._delete(hiding, found, context)
+        for entry in left:
+            action = entry.action
+            if action.action_id not in found:
+                try:
+                    found[action.action_id] = self._ended(action, entry.held, entry.sha256, context)
+                except GreendataError as error:
+                    found[action.action_id] = outcome_of(error)
+        return found
+
+    def _delete(
+        self, named: Mapping[tuple[str, str], _Going], found: dict[str, Outcome], context: Context
+    ) -> None:
+        """Delete these versions; of those that stay, ``found`` says why."""
+        try:
+            failures = context.store.delete_versions(list(named))
+        except GreendataError as error:  # of the request as a whole
+            failures = dict.fromkeys(named, error)
+        for version, failure in failures.items():
+            found[named[version].action.action_id] = outcome_of(failure)
 
     def inverse(
         self, action: Action, before: Mapping[str, Any], outcome: Outcome
@@ -200,8 +351,6 @@ class PurgeHandler(Handler):
         self, action: Action, held: Quarantined, sha256: str | None, context: Context
     ) -> Outcome:
         """What goes with the object, and its tombstone."""
-        if held.marker_version_id is not None:
-            _remove_marker(held, context)
         if held.cause != "tier":
             named = replace(action, action_id=str(action.source["action_id"]))
             unpin_all(held.survivors, named, context)
@@ -239,19 +388,10 @@ def _own_problem(held: Quarantined, details: ObjectDetails, context: Context) ->
     if details.retain_until is not None and details.retain_until > context.now():
         words = f"is retained until {details.retain_until:%Y-%m-%d}"
         return skipped("held", f"{held.held_uri}: {words}.")
-    if held.form == "version" and _is_current(held, context):
-        return skipped("changed", f"{held.uri}: is the current version again.")
     is_alone = held.form == "moved" or held.marker_version_id is not None
     if is_alone and held.cause != "recompress" and is_pinned(held.uri, context):
         return skipped("pinned", f"{held.uri}: copies of it are in quarantine in its favour.")
     return None
-
-
-def _is_current(held: Quarantined, context: Context) -> bool:
-    try:
-        return context.store.head(held.uri).version_id == held.held_version_id
-    except ObjectNotFoundError:
-        return False
 
 
 def _survived(
@@ -316,7 +456,7 @@ def _is_unreadable(details: ObjectDetails) -> bool:
 
 
 def _remove(held: Quarantined, item: StoredObject, context: Context) -> None:
-    """Exactly this version, or exactly this object of our own folder."""
+    """Exactly this object of our own folder."""
     if item.version_id is not None:
         context.store.delete(held.held_uri, version_id=item.version_id)
     elif held.held_uri.startswith("file:"):

@@ -55,7 +55,7 @@ _WRITES = frozenset(
 )  # fmt: skip
 """Requests that both clouds bill at the price of a write; listings are among them."""
 
-_FREE = frozenset({"delete", "abort_upload", "expand"})
+_FREE = frozenset({"delete", "delete_versions", "abort_upload", "expand"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

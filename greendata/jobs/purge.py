@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from greendata.errors import LimitExceededError, ObjectNotFoundError
-from greendata.execute.purging import PurgeHandler, Waiting, purge_action, waiting
+from greendata.execute.purging import PurgeHandler, Waiting, purge_units, waiting
 from greendata.execute.records import Status
 from greendata.execute.runstate import RunState, list_runs, read_run
 from greendata.execute.units import read_actions
@@ -312,8 +312,18 @@ class _Purging:
         self._state.outcomes.update(fresh.outcomes)
 
     def _units(self) -> Iterator[tuple[Action, ...]]:
-        for entry in self._due:
-            yield (purge_action(entry),)
+        stores, folders = Stores(self._prepared.request.stores), folders_of(self._run.state.header)
+
+        def place_of(uri: str) -> str | None:
+            together = stores.store_of(uri).capabilities.deletes_together
+            return root_of(uri, folders) if together else None
+
+        yield from purge_units(
+            self._due,
+            place_of=place_of,
+            begun=self._state.intents.keys(),
+            threads=self._prepared.request.pace.workers,
+        )
 
 
 def _part_state(state: RunState) -> RunState:

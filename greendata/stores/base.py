@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from greendata.errors import (
     DeniedError,
     GreendataError,
+    LockedError,
     ObjectNotFoundError,
     StoreUnreachableError,
     UnsupportedError,
@@ -285,6 +286,28 @@ class Store(ABC):
             ObjectHeldError: a hold, retention or lease forbids it.
         """
         raise self._unsupported("delete", uri)
+
+    def delete_versions(
+        self, versions: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], GreendataError]:
+        """Delete exactly these versions of one bucket, by URI and version id; why some stay.
+
+        A version that is named never changes, so that none needs a precondition. One that is gone
+        is no error.
+
+        Raises:
+            LockedError: the lease is lost; some may be deleted.
+            StoreUnreachableError: of all; some may be deleted.
+        """
+        failed: dict[tuple[str, str], GreendataError] = {}
+        for uri, version_id in versions:
+            try:
+                self.delete(uri, version_id=version_id)
+            except LockedError:
+                raise
+            except GreendataError as error:
+                failed[uri, version_id] = error
+        return failed
 
     def rules(self, uri: str) -> ContainerRules:
         """The rules of the bucket or container that holds ``uri``."""

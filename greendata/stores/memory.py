@@ -81,6 +81,7 @@ class MemoryStore(Store):
         has_holds=True,
         is_multipart=True,
         tiers_conditionally=True,
+        deletes_together=True,
         has_folders=True,
     )
 

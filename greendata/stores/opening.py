@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from greendata.config import StoreSettings
-from greendata.errors import ConfigError, UnsupportedError
+from greendata.errors import ConfigError, GreendataError, UnsupportedError
 from greendata.model import StoredObject
 from greendata.stores.base import Report, Store
 from greendata.stores.local import SCHEME, LocalStore
@@ -254,6 +254,11 @@ class Stores(Store):
         self, uri: str, *, etag: str | None = None, version_id: str | None = None
     ) -> Deleted:
         return self.store_of(uri).delete(uri, etag=etag, version_id=version_id)
+
+    def delete_versions(
+        self, versions: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], GreendataError]:
+        return self.store_of(versions[0][0]).delete_versions(versions) if versions else {}
 
     def rules(self, uri: str) -> ContainerRules:
         return self.store_of(uri).rules(uri)

@@ -24,6 +24,7 @@ class Capabilities:
         has_holds: legal holds.
         is_multipart: large objects are written in parts.
         tiers_conditionally: ``set_tier`` takes an ETag; else it is compared before and after.
+        deletes_together: ``delete_versions`` takes one request for many.
         has_folders: ``list_folder`` gives one folder without what is below its folders.
         has_moves: ``move`` renames, so that the object itself and all beside it stay as they are.
     """
@@ -35,6 +36,7 @@ class Capabilities:
     has_holds: bool = False
     is_multipart: bool = False
     tiers_conditionally: bool = False
+    deletes_together: bool = False
     has_folders: bool = False
     has_moves: bool = False
 

@@ -12,13 +12,14 @@ from greendata.errors import GreendataError, ObjectNotFoundError
 from greendata.execute.handlers import all_handlers
 from greendata.execute.handlers.base import outcome_of
 from greendata.execute.pins import is_pinned
-from greendata.execute.purging import PurgeHandler, Waiting, purge_action, waiting
+from greendata.execute.purging import PurgeHandler, Waiting, purge_action, purge_units, waiting
 from greendata.execute.quarantine import Quarantined
 from greendata.execute.records import Action, Outcome, Status, skipped
 from greendata.execute.runstate import RunState
 from greendata.execute.undo import inverse_of
 from greendata.stores.base import Store
 from greendata.stores.wrappers import FaultyStore
+from greendata.stores.wrappers.base import Call, StoreWrapper
 from tests.execute.handlers.test_returning import World, made_world
 from tests.execute.made_context import NOW, RUN, made_action, made_context
 
@@ -318,3 +319,124 @@ def test_what_was_purged_does_not_wait(tmp_path: Path) -> None:
     purged: Mapping[str, Outcome] = {grave.action.action_id: grave.purge()}
     grave.state.purged.update(purged)
     assert not list(waiting(grave.state))
+
+
+# --- versions that go together
+
+
+class Graves:
+    """Objects of one bucket in quarantine, and what is asked of the store when they are purged."""
+
+    def __init__(self, count: int) -> None:
+        world = made_world("versioned", Path())
+        self.store, self.root, self.outcomes = world.store, world.root, {}
+        self.context = made_context(self.store, self.root, now=lambda: LATER, is_versioned=True)
+        for number in range(count):
+            uri, survivor = f"{self.root}data/{number}", f"{self.root}stays/{number}"
+            for place in (uri, survivor):
+                self.store.put(place, b"same")
+            action = made_action(
+                "quarantine",
+                self.store.head(uri),
+                {"grace_days": 30},
+                survivor=self.store.head(survivor),
+            )
+            assert action.survivor is not None
+            action = replace(
+                action,
+                action_id=f"{number:032x}",
+                survivor=replace(action.survivor, basis=f"sha256:{SHA256}"),
+            )
+            now = made_context(self.store, self.root, is_versioned=True)
+            found = all_handlers()["quarantine"].act(action, {}, now, is_resumed=False)
+            assert found.status is Status.DONE
+            self.outcomes[action.action_id] = found
+
+    def due(self) -> list[Waiting]:
+        return list(waiting(RunState(run_id=RUN, outcomes=self.outcomes)))
+
+    def units(self, **named: Any) -> list[tuple[Action, ...]]:
+        known: dict[str, Any] = {"place_of": lambda uri: self.root, "threads": 1}
+        return list(purge_units(self.due(), **(known | named)))
+
+    def purge(self, store: Store, unit: tuple[Action, ...]) -> list[Outcome]:
+        handler = PurgeHandler(policies_stand=True, leaving=(), by="me")
+        context = replace(self.context, store=store)
+        return handler.act_together(unit, [{}] * len(unit), context, is_resumed=False)
+
+    def left(self) -> list[str]:
+        places = (item.uri for item in self.store.versions(f"{self.root}data/"))
+        return sorted({name for uri in places if (name := uri.rpartition("/")[2]).isdigit()})
+
+
+def test_versions_go_by_one_request_and_their_markers_by_another() -> None:
+    graves = Graves(6)
+    (unit, _) = graves.units()
+    store = FaultyStore(graves.store, "", only=("delete", "delete_versions"))
+    found = graves.purge(store, unit)
+    assert [outcome.status for outcome in found] == [Status.DONE] * 3
+    assert store.calls == ["delete_versions"] * 2 + ["delete"] * 3  # of the pins
+    assert graves.left() == ["3", "4", "5"]
+    assert len({outcome.after["tombstone"]["uri"] for outcome in found}) == 3
+
+
+def test_of_those_that_go_together_each_is_looked_at_by_itself() -> None:
+    graves = Graves(10)
+    (unit, _) = graves.units()
+    store, uris = graves.store, [action.uri for action in unit]
+    held = Quarantined.from_dict(unit[0].to)
+    store.set_hold(uris[0], is_held=True, version_id=held.held_version_id)
+    store.delete(f"{graves.root}stays/1")
+    marker = Quarantined.from_dict(unit[2].to).marker_version_id
+    store.delete(uris[2], version_id=marker)
+    store.put(uris[3], b"newer")
+    found = graves.purge(store, unit)
+    assert [outcome.reason for outcome in found] == ["held", "no-survivor", "changed", "", ""]
+    assert store.read(uris[2]) == b"same"
+    assert store.read(uris[3]) == b"newer"
+    assert graves.left() == ["0", "1", "2", "3", "5", "6", "7", "8", "9"]
+
+
+@pytest.mark.parametrize("fault", ["503", "lost"])
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_request_for_many_that_fails_is_settled_one_by_one(call: int, fault: str) -> None:
+    graves = Graves(6)
+    (unit, _) = graves.units()
+    script = f"{fault}" if call == 1 else f"ok {fault}"
+    found = graves.purge(FaultyStore(graves.store, script, only=("delete_versions",)), unit)
+    assert {outcome.reason for outcome in found} == {"unreachable"}
+    begun = {action.action_id for action in unit}
+    alone = [unit for unit in graves.units(begun=begun) if unit[0].action_id in begun]
+    assert [len(unit) for unit in alone] == [1, 1, 1]
+    handler = PurgeHandler(policies_stand=True, leaving=(), by="me")
+    for (action,) in alone:
+        done = handler.act(action, {}, graves.context, is_resumed=True)
+        assert done.status is Status.DONE
+    assert graves.left() == ["3", "4", "5"]
+
+
+def test_a_version_became_current_while_others_were_looked_at() -> None:
+    graves = Graves(6)
+    (unit, _) = graves.units()
+    marker = Quarantined.from_dict(unit[1].to).marker_version_id
+
+    class Overtaken(StoreWrapper):
+        def _around(self, call: Call) -> Any:
+            if call.name == "read" and call.uri.endswith("stays/2"):
+                self.inner.delete(unit[1].uri, version_id=marker)
+            return call.make()
+
+    found = graves.purge(Overtaken(graves.store), unit)
+    assert [outcome.reason for outcome in found] == ["", "changed", ""]
+    assert graves.store.read(unit[1].uri) == b"same"
+
+
+def test_no_more_go_together_than_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    graves = Graves(12)
+    assert [len(unit) for unit in graves.units()] == [6, 6]
+    assert [len(unit) for unit in graves.units(threads=16)] == [1] * 12
+    assert [len(unit) for unit in graves.units(place_of=lambda uri: None)] == [1] * 12
+    monkeypatch.setattr("greendata.execute.purging.MOST_BYTES_TOGETHER", 10)
+    units = graves.units()
+    assert [len(unit) for unit in units] == [2] * 6
+    assert {len({action.group_id for action in unit}) for unit in units} == {1}

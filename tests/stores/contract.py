@@ -528,6 +528,15 @@ class VersionsContract:
         store.delete(uri, version_id=first.version_id)
         assert [v.version_id for v in store.versions(uri)] == [second.version_id]
 
+    def test_versions_are_deleted_together(self, store: Store, versioned_root: str) -> None:
+        uris = [versioned_root + name for name in ("a", "b &<>'\"", "c")]
+        written = [(uri, store.put(uri, b"one").version_id or "") for uri in uris]
+        newer = [store.put(uri, b"two").version_id for uri in uris]
+        store.delete(uris[2], version_id=written[2][1])
+        assert store.delete_versions(written) == {}
+        assert [v.version_id for v in store.versions(versioned_root)] == newer
+        assert store.delete_versions([]) == {}
+
 
 class HoldsContract:
     """For places where legal holds can be set."""
@@ -545,3 +554,16 @@ class HoldsContract:
             store.delete(uri, version_id=written.version_id)
         store.set_hold(uri, is_held=False)
         store.delete(uri, version_id=written.version_id)
+
+    def test_of_versions_deleted_together_what_is_held_stays(
+        self, store: Store, lockable_root: str
+    ) -> None:
+        held, free = lockable_root + "held", lockable_root + "free"
+        named = [(uri, store.put(uri, b"one").version_id or "") for uri in (held, free)]
+        store.set_hold(held, is_held=True)
+        ((version, error),) = store.delete_versions(named).items()
+        assert version == named[0]
+        assert isinstance(error, ObjectHeldError)
+        assert [v.uri for v in store.versions(lockable_root)] == [held]
+        store.set_hold(held, is_held=False)
+        store.delete(held, version_id=named[0][1])

@@ -13,6 +13,7 @@ from greendata.errors import (
 )
 from greendata.stores.base import Store
 from greendata.stores.s3 import S3Settings, S3Store
+from greendata.stores.s3.deletes import delete_together
 from tests.stores.contract import HoldsContract, StoreContract, VersionsContract
 from tests.stores.servers import CANARY, free_port
 
@@ -151,3 +152,43 @@ def test_rules_of_a_bucket_are_read(s3: Any, bucket: str) -> None:
     assert rules.lifecycle is not None
     assert [entry["ID"] for entry in rules.lifecycle] == ["r"]
     assert (rules.versioning, rules.is_lockable) == ("off", False)
+
+
+def test_versions_are_deleted_by_one_request_but_for_keys_that_xml_cannot_name(
+    s3: Any, bucket: str
+) -> None:
+    status = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=status)
+    store, sent = S3Store(), []
+    named = [
+        (uri, store.put(uri, b"x").version_id or "")
+        for uri in (f"s3://{bucket}/{key}" for key in ("a", "b", "c\x7f"))
+    ]
+    for call in ("DeleteObject", "DeleteObjects"):
+        store._client.sdk.meta.events.register(
+            f"provide-client-params.s3.{call}",
+            lambda model, params, **_: sent.append((model.name, params.get("Delete"))),
+        )
+    assert store.delete_versions(named) == {}
+    assert list(store.versions(f"s3://{bucket}/")) == []
+    listed = [{"Key": key, "VersionId": named[at][1]} for at, key in enumerate("ab")]
+    assert sent == [("DeleteObjects", {"Objects": listed}), ("DeleteObject", None)]
+
+
+def test_a_version_that_the_answer_does_not_name_is_not_taken_for_deleted() -> None:
+    class Silent:
+        def delete_objects(self, **_: Any) -> dict[str, Any]:
+            errors = [
+                {"Key": "b", "VersionId": "2", "Code": "AccessDenied", "Message": "no"},
+                {"Key": "c", "VersionId": "3", "Code": "NoSuchVersion", "Message": ""},
+                {"Key": "d", "VersionId": "4", "Code": "InternalError", "Message": ""},
+            ]
+            return {"Errors": errors}  # fmt: skip
+
+    named = [(f"s3://x/{key}", str(at)) for at, key in enumerate("abcd", 1)]
+    found = dict(delete_together(Silent(), {"Bucket": "x"}, named))
+    assert {uri[-1]: type(error) for (uri, _), error in found.items()} == {
+        "a": StoreUnreachableError,
+        "b": DeniedError,
+        "d": StoreUnreachableError,
+    }

@@ -144,12 +144,13 @@ def translated(uri: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise _client_error(uri, error.response) from error
+        raise client_error(uri, error.response) from error
     except BotoCoreError as error:
         raise _sdk_error(uri, error) from error
 
 
-def _client_error(uri: str, response: Any) -> GreendataError:
+def client_error(uri: str, response: Any) -> GreendataError:
+    """This program's error for an answer of S3, or for what it says of one key of many."""
     told = response.get("Error", {})
     code = str(told.get("Code", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -49,6 +49,7 @@ from greendata.stores.s3.arguments import (
 )
 from greendata.stores.s3.client import Client, S3Settings, head_object, translated
 from greendata.stores.s3.copies import InsideCopy, copy_inside
+from greendata.stores.s3.deletes import MOST_KEYS, Named, can_be_listed, delete_together
 from greendata.stores.s3.listing import pending_upload, stored_object, stored_version
 from greendata.stores.s3.rules import read_rules
 from greendata.stores.uris import S3, ObjectUri, parse_uri
@@ -72,6 +73,7 @@ class S3Store(Store):
         has_holds=True,
         is_multipart=True,
         tiers_conditionally=True,
+        deletes_together=True,
         has_folders=True,
     )
 
@@ -375,6 +377,18 @@ class S3Store(Store):
             raise self._held(uri, version_id) or error from error.__cause__
         is_marker = bool(answer.get("DeleteMarker")) and version_id is None
         return Deleted(uri=uri, marker_version_id=answer.get("VersionId") if is_marker else None)
+
+    def delete_versions(self, versions: Sequence[Named]) -> dict[Named, GreendataError]:
+        failed: dict[Named, GreendataError] = {}
+        listed = [named for named in versions if can_be_listed(named[0])]
+        for start in range(0, len(listed), MOST_KEYS):
+            some = listed[start : start + MOST_KEYS]
+            place = {"Bucket": _parse(some[0][0]).container} | self._client.owner()
+            for named, error in delete_together(self._client.sdk, place, some):
+                is_denied = isinstance(error, DeniedError)
+                failed[named] = (is_denied and self._held(*named)) or error
+        alone = [named for named in versions if not can_be_listed(named[0])]
+        return failed | super().delete_versions(alone)
 
     def rules(self, uri: str) -> ContainerRules:
         target = _parse(uri)

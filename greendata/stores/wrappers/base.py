@@ -26,6 +26,7 @@ from greendata.stores.records import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from greendata.errors import GreendataError
     from greendata.model import StoredObject
 
 MUTATIONS = frozenset(
@@ -44,6 +45,7 @@ MUTATIONS = frozenset(
         "set_tags",
         "set_hold",
         "delete",
+        "delete_versions",
     }
 )
 
@@ -257,6 +259,16 @@ class StoreWrapper(Store):
     ) -> Deleted:
         deleted: Deleted = self._simple("delete", uri, uri, etag=etag, version_id=version_id)
         return deleted
+
+    def delete_versions(
+        self, versions: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], GreendataError]:
+        if not versions or not self.capabilities.deletes_together:
+            return super().delete_versions(versions)  # each is a call of its own
+        failed: dict[tuple[str, str], GreendataError] = self._simple(
+            "delete_versions", versions[0][0], versions
+        )
+        return failed
 
     def rules(self, uri: str) -> ContainerRules:
         found: ContainerRules = self._simple("rules", uri, uri)

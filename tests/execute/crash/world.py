@@ -24,7 +24,7 @@ from greendata.execute.engine import Ended, EngineSettings
 from greendata.execute.handlers import all_handlers
 from greendata.execute.handlers.base import Context, Handler, Way
 from greendata.execute.lease import FencedStore, Leases
-from greendata.execute.purging import PurgeHandler, Waiting, purge_action, waiting
+from greendata.execute.purging import PurgeHandler, Waiting, purge_units, waiting
 from greendata.execute.records import Action, Status, Survivor
 from greendata.execute.runstate import RunState, read_run
 from greendata.execute.undo import Units, part_state, reversals
@@ -325,9 +325,13 @@ class World:
         return carry_out(part, units, progress=Progress(), finish=lambda ended: "finished")
 
     def _purge_units(self, state: RunState) -> Iterator[tuple[Action, ...]]:
-        for entry in waiting(state):
-            if not entry.problem(self.now(), timedelta(0)):
-                yield (purge_action(entry),)
+        due = [entry for entry in waiting(state) if not entry.problem(self.now(), timedelta(0))]
+        yield from purge_units(
+            due,
+            place_of=lambda uri: None if uri.startswith("file:") else self.way_of(uri).root,
+            begun=state.purge_intents.keys(),
+            threads=1,
+        )
 
     def _undo_units(
         self, made: Units, state: RunState, store: Callable[[], Store]
