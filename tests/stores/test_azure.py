@@ -13,6 +13,7 @@ from greendata.errors import (
     ObjectChangedError,
     ObjectHeldError,
     ObjectNotFoundError,
+    PreconditionFailedError,
     StoreUnreachableError,
     UnsupportedError,
 )
@@ -176,3 +177,38 @@ def test_what_is_in_an_encryption_scope_is_sent_into_it(
     store.complete_upload(upload, [store.put_part(upload, 1, b"one")])
     assert sent == [(c, "own") for c in ("upload_blob", "stage_block", "commit_block_list")]
     assert store.tags(target) == BESIDE.tags
+
+
+@pytest.mark.parametrize("keeps_versions", [False, True])
+def test_a_tier_is_set_of_exactly_the_version_that_was_compared(
+    keeps_versions: bool, container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from azure.storage.blob import BlobClient
+
+    store, uri = azure(), f"az://{container}/a"
+    etag = store.put(uri, b"one").etag
+    sent: list[tuple[str, str | None, bool]] = []
+    real_details, real_tier = AzureStore.details, BlobClient.set_standard_blob_tier
+
+    def details(*given: Any, **named: Any) -> Any:  # Azurite keeps no versions
+        found = real_details(*given)
+        version_id = "v1" if keeps_versions else None
+        return replace(found, item=replace(found.item, version_id=version_id))
+
+    def set_tier(blob: Any, tier: str, **named: Any) -> None:
+        sent.append((tier, named.pop("version_id", None), "lease" in named))
+        real_tier(blob, tier, **named)
+        if tier == "Cool":
+            store.put(uri, b"two")
+
+    monkeypatch.setattr(AzureStore, "details", details)
+    monkeypatch.setattr(BlobClient, "set_standard_blob_tier", set_tier)
+    with pytest.raises(PreconditionFailedError):
+        store.set_tier(uri, "Cool", etag=etag)
+    store.set_tier(uri, "Archive")
+    version_id = "v1" if keeps_versions else None
+    assert sent == [
+        ("Cool", version_id, False),
+        ("Hot", version_id, False),
+        ("Archive", version_id, not keeps_versions),
+    ]
