@@ -15,7 +15,7 @@ from greendata.model import StoredObject
 from greendata.plan.actions import KEPT_DAYS
 from greendata.stores.records import ObjectDetails
 
-_ACL_NOTE = "an ACL of its own, if it had one, is its bucket's default now"
+_ACL_NOTE = "its ACL is its bucket's default now"
 
 
 class TierHandler(Handler):
