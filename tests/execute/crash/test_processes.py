@@ -230,18 +230,18 @@ def test_killed_four_times_on_a_folder(folder: Path, capsys: pytest.CaptureFixtu
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_races")
-def test_killed_three_times_on_a_bucket(
+def test_killed_two_times_on_a_bucket(
     folder: Path, s3: Any, bucket: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kill_and_go_on(Bucket(folder, s3, bucket), capsys, applies=2, undos=1)
+    kill_and_go_on(Bucket(folder, s3, bucket), capsys, applies=1, undos=1)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_races")
-def test_killed_three_times_on_a_container(
+def test_killed_two_times_on_a_container(
     folder: Path, azure_connection: str, container: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kill_and_go_on(Container(folder, azure_connection, container), capsys, applies=1, undos=2)
+    kill_and_go_on(Container(folder, azure_connection, container), capsys, applies=1, undos=1)
 
 
 @pytest.mark.slow
