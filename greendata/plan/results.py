@@ -134,8 +134,8 @@ def _create_pinned(connection: DuckDBPyConnection, compiled: CompiledPolicies) -
     if not any(slot.kind in PINNABLE for slot in compiled.slots):
         return False
     connection.execute(
-        f"INSERT INTO plan_pinned SELECT {_PINNED} +"
-        " row_number() OVER (ORDER BY stays_policy, pinned_by), *"
+        f"INSERT INTO plan_pinned SELECT {_PINNED}"
+        " + row_number() OVER (ORDER BY stays_policy, pinned_by), *"
         " FROM (SELECT DISTINCT stays_policy, pinned_by FROM plan_decided"
         " WHERE pinned_by IS NOT NULL)"
     )

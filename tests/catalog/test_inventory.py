@@ -52,8 +52,9 @@ def test_the_view_has_the_columns_of_the_design(tmp_path: Path) -> None:
 def test_any_choice_of_columns_tells_the_same(tmp_path: Path) -> None:
     take(tmp_path, [row("b/a"), row("b/b", storage_class="GLACIER")], "s3://b/")
     whole = view(tmp_path)
-    for name in INVENTORY_COLUMNS:
-        assert [found[name] for found in view(tmp_path, name)] == [found[name] for found in whole]
+    for first in range(0, len(INVENTORY_COLUMNS), 4):  # those of a part stand together mostly
+        names = INVENTORY_COLUMNS[first : first + 4]
+        assert view(tmp_path, *names) == [{name: found[name] for name in names} for found in whole]
 
 
 @pytest.mark.parametrize(

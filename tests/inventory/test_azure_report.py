@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,25 @@ def rows_of(uri: str) -> list[dict[str, Any]]:
     batches = list(read_blob_report(store, open_blob_report(store, uri)))
     rows: list[dict[str, Any]] = pa.Table.from_batches(batches, INVENTORY).to_pylist()
     return rows
+
+
+def test_tags_are_read_as_far_as_they_are_told(tmp_path: Path) -> None:
+    """Maps, or JSON in either of the shapes that the providers' lists of tags have."""
+    told = [
+        '{"owner": "a", "b": "2"}', '[{"Key": "owner", "Value": "a"}]', "{}", "", "{", "[1]",
+        '{"a": 1}', '"x"', '{"a": "\\ud800"}', None, "[" * 100_000,
+    ]  # fmt: skip
+    made = pa.map_(pa.string(), pa.string())
+    maps = [[("owner", "a")], None]
+    files = []
+    for tags in (pa.array(told), pa.array(maps, made), pa.array([1, 2])):
+        names = [f"c/{number}" for number in range(len(tags))]
+        target = io.BytesIO()
+        pq.write_table(pa.table({"Name": names, "Tags": tags}), target)
+        files.append(target.getvalue())
+    found = [row["tags"] for row in rows_of(write_run(tmp_path, files, kind="parquet"))]
+    some = {(("b", "2"), ("owner", "a")): 1, (("owner", "a"),): 2, (): 1, None: 11}
+    assert Counter(None if tags is None else tuple(tags) for tags in found) == some
 
 
 def test_csv_files_are_read(tmp_path: Path) -> None:
