@@ -20,7 +20,7 @@ AFTER = NOW + timedelta(hours=1)
 RUN = "0f3a91c2b4d5e6f7-1"
 
 
-def outcome(kind: str, key: str, number: int = 0, **values: Any) -> dict[str, Any]:
+def outcome(kind: str, key: str, *, number: int = 0, **values: Any) -> dict[str, Any]:
     known: dict[str, Any] = {
         "run_id": RUN,
         "action_id": f"{kind} {key} {number}",
@@ -109,13 +109,13 @@ def test_tags_go_with_an_object_through_its_classes(tmp_path: Path) -> None:
         row("b/m", modified_at=moved[1]),
     ]
     catalog = take(tmp_path, rows, "s3://b/")
-    first, second = ({"left_version_id": f"v{n}", "left_etag": name}
+    first, second = ({"number": n, "left_version_id": f"v{n}", "left_etag": name}
                      for n, name in ((2, "second"), (3, "third")))  # fmt: skip
     write(
         catalog,
         tag("k", version_id="v1"),
         outcome("tier", "k", version_id="v1", at=moved[0], **first),
-        outcome("tier", "k", 1, version_id="v2", etag="second", at=moved[1], **second),
+        outcome("tier", "k", version_id="v2", etag="second", at=moved[1], **second),
         tag("l"),
         outcome("tier", "l", at=moved[1], left_etag="etag-b/l"),
         tag("m"),
