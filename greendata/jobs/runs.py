@@ -214,8 +214,10 @@ def survivors_of(waiting: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
     The version that a tier action made stands for the one before without a pin.
     """
-    survivor = waiting.get("survivor")
-    if survivor is not None and waiting.get("cause") != "tier":
+    if waiting.get("cause") == "tier":
+        return
+    one = [waiting["survivor"]] if "survivor" in waiting else []
+    for survivor in waiting.get("survivors", one):
         yield survivor["store_id"], survivor["uri"]
 
 

@@ -59,14 +59,30 @@ class Totals(Strict):
     checked_at_apply: int = 0
 
 
+class ClassChange(Strict):
+    """Objects that a policy takes from one storage class to another; ``restore_hours`` is how long
+    one takes to open then, at most: None where it can be read at once."""
+
+    from_class: str | None
+    to_class: str
+    objects: int
+    size_bytes: int
+    restore_hours: int | None = None
+
+
 class PolicyTotals(Strict):
-    """``priority`` and ``description`` as the file has them; ``withheld`` names a broken guard."""
+    """``priority`` and ``description`` as the file has them; ``withheld`` names a broken guard.
+
+    ``takes_modified``: where reads are unknown, it goes by when an object was written.
+    """
 
     policy: str
     action: dict[str, Any]
     priority: int
     description: str | None = None
     withheld: str | None = None
+    classes: tuple[ClassChange, ...] = ()
+    takes_modified: bool = False
     totals: Totals
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from greendata.plan.compare import Difference
     from greendata.plan.document import Bounds, PlanDocument, PolicyTotals, Stays, Totals
 
-TIB = 2**40
+_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 LONGEST_NAME = 160
 MOST_REASONS = 20
 OLD_DAYS = 2
@@ -71,9 +71,9 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
     yield headline(plan)
     yield ""
     if plan.totals.irreversible:
-        tib = _tib(plan.totals.irreversible_bytes)
+        size = size_text(plan.totals.irreversible_bytes)
         yield (
-            f"> **Irreversible: {plan.totals.irreversible:,} actions, {tib} TiB.** They can be"
+            f"> **Irreversible: {plan.totals.irreversible:,} actions, {size}.** They can be"
             " undone until their purge, and not after it."
         )
         yield ""
@@ -156,13 +156,13 @@ def headline(plan: PlanDocument) -> str:
         direction += f" (not counting {unknown:,} actions whose saving nobody knows)"
     return (
         f"**{found.objects:,} of {plan.scope_objects:,} objects** in scope,"
-        f" {_tib(found.size_bytes)} TiB: costs {_money(found.fees_usd)} USD once, {direction},"
+        f" {size_text(found.size_bytes)}: costs {_money(found.fees_usd)} USD once, {direction},"
         f" pays back {_payback(found)}. {found.reversible:,} actions reversible,"
         f" {found.costly:,} reversible at a cost, {found.irreversible:,} irreversible once purged."
     )
 
 
-_COLUMNS = ("objects", "TiB", "USD once", "USD saved a month", "payback", "kWh saved a month",
+_COLUMNS = ("objects", "size", "USD once", "USD saved a month", "payback", "kWh saved a month",
             "kgCO2e saved a month", "irreversible")  # fmt: skip
 
 
@@ -177,10 +177,11 @@ def _policy_table(policies: Sequence[PolicyTotals], totals: Totals) -> Iterator[
         yield _row(code(entry.policy), code(action_text(entry.action)), *_cells(entry.totals))
     yield _row("**total**", "", *(f"**{cell}**" if cell else "" for cell in _cells(totals)))
     yield ""
-    for entry in acting:
-        if entry.description:
-            yield f"- {code(entry.policy)}: {escaped(entry.description)}"
-    if any(entry.description for entry in acting):
+    told = [(entry, " ".join(_told(entry))) for entry in acting]
+    for entry, words in told:
+        if words:
+            yield f"- {code(entry.policy)}: {words}"
+    if any(words for _, words in told):
         yield ""
     idle = [entry for entry in policies if not entry.totals.actions]
     if idle:
@@ -198,6 +199,21 @@ def _policy_table(policies: Sequence[PolicyTotals], totals: Totals) -> Iterator[
             " acting, and stop the action."
         )
         yield ""
+
+
+def _told(entry: PolicyTotals) -> Iterator[str]:
+    """Sentences on a policy: what for, what becomes of the objects, what it takes for granted."""
+    if entry.description:
+        yield escaped(entry.description)
+    for change in entry.classes:
+        yield (
+            f"{change.objects:,} objects from {code(change.from_class or '?')} to"
+            f" {code(change.to_class)}"
+            + (f", which takes up to {change.restore_hours} hours to open." if
+               change.restore_hours else ".")
+        )  # fmt: skip
+    if entry.takes_modified:
+        yield "**Where nothing tells of reads, it goes by the time an object was written.**"
 
 
 def action_text(action: dict[str, Any]) -> str:
@@ -266,17 +282,17 @@ def _sum(found: Sequence[Stays]) -> int:
 
 
 def _reasons(found: Sequence[Stays]) -> Iterator[str]:
-    yield from _header(("policy", "reason", "because", "for example", "objects", "TiB"), left=4)
+    yield from _header(("policy", "reason", "because", "for example", "objects", "size"), left=4)
     for entry in found[:MOST_REASONS]:
         yield _row(
             code(entry.policy), entry.reason, code(entry.because), code(entry.example_uri),
-            f"{entry.objects:,}", _tib(entry.size_bytes),
+            f"{entry.objects:,}", size_text(entry.size_bytes),
         )  # fmt: skip
     if len(found) > MOST_REASONS:
         left = found[MOST_REASONS:]
         yield _row(
             f"and {len(left)} more", "", "", "", f"{_sum(left):,}",
-            _tib(sum(entry.size_bytes for entry in left)),
+            size_text(sum(entry.size_bytes for entry in left)),
         )  # fmt: skip
     yield ""
 
@@ -307,14 +323,14 @@ def _difference_lines(found: Difference) -> Iterator[str]:
     if not found.policies:
         return
     yield from _header(
-        ("policy", "actions more", "fewer", "otherwise", "TiB", "USD once", "USD saved a month",
+        ("policy", "actions more", "fewer", "otherwise", "size", "USD once", "USD saved a month",
          "irreversible"),
         left=1,
     )  # fmt: skip
     for entry in found.policies:
         yield _row(
             code(entry.policy), f"{entry.added:,}", f"{entry.removed:,}", f"{entry.changed:,}",
-            _signed(entry.size_bytes / TIB), _signed(entry.fees_usd),
+            _signed_size(entry.size_bytes), _signed(entry.fees_usd),
             _signed(entry.monthly_saving_usd), f"{entry.irreversible:+,}",
         )  # fmt: skip
     yield ""
@@ -333,7 +349,7 @@ def _cells(found: Totals) -> tuple[str, ...]:
     saving = _money(found.monthly_saving_usd, signed=True)
     return (
         f"{found.objects:,}",
-        _tib(found.size_bytes),
+        size_text(found.size_bytes),
         _money(found.fees_usd),
         f"{saving} +?" if found.unknown_savings else saving,
         payback_text(found),
@@ -343,8 +359,15 @@ def _cells(found: Totals) -> tuple[str, ...]:
     )
 
 
-def _tib(size_bytes: int) -> str:
-    return number_text(size_bytes / TIB)
+def size_text(size_bytes: int) -> str:
+    """In the largest unit of which there is a tenth."""
+    amount = abs(size_bytes)
+    unit, name = next((found for found in _UNITS if amount >= found[0] / 10), (1, "bytes"))
+    return f"{number_text(size_bytes / unit)} {name}"
+
+
+def _signed_size(size_bytes: int) -> str:
+    return f"{'+' if size_bytes > 0 else ''}{size_text(size_bytes)}"
 
 
 def _money(value: Decimal, *, signed: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from greendata.footprint.prices import DAYS_A_MONTH
 from greendata.plan.actions import KEPT_DAYS, MOVED_DAYS, REFUSALS
 from greendata.plan.document import (
     Bounds,
+    ClassChange,
     Exceeded,
     Limits,
     PolicyTotals,
@@ -18,12 +20,15 @@ from greendata.plan.document import (
     Totals,
 )
 from greendata.plan.guards import exceeded_limits
+from greendata.policy.columns import IF_MODIFIED
+from greendata.policy.tiers import RESTORE_HOURS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from greendata.config import LimitSettings
     from greendata.plan.build import BuiltPlan
+    from greendata.policy.document import LoadedPolicy
 
 TOP_PREFIXES = 10
 
@@ -58,6 +63,7 @@ def policy_totals(connection: DuckDBPyConnection, built: BuiltPlan) -> tuple[Pol
     """Of every policy that acts, in the order in which they decide."""
     rows = connection.execute(f"SELECT policy, {_TOTALS} {_ROWS} GROUP BY policy").fetchall()
     found = {number: _totals(values) for number, *values in rows}
+    changes = _class_changes(connection)
     return tuple(
         PolicyTotals(
             policy=entry.name,
@@ -65,11 +71,48 @@ def policy_totals(connection: DuckDBPyConnection, built: BuiltPlan) -> tuple[Pol
             priority=entry.model.priority,
             description=entry.model.description,
             withheld=built.withheld.get(entry.name),
+            classes=tuple(changes.get(number, ())),
+            takes_modified=_takes_modified(entry),
             totals=found.get(number, Totals()),
         )
         for number, entry in enumerate(built.compiled.policies)
         if entry.kind != "protect"
     )
+
+
+def _takes_modified(entry: LoadedPolicy) -> bool:
+    named = entry.condition.columns if entry.condition else frozenset()
+    return entry.model.unknown_access == "modified" and bool(named & IF_MODIFIED.keys())
+
+
+def _class_changes(connection: DuckDBPyConnection) -> dict[int, list[ClassChange]]:
+    """Of each policy by number, the largest first."""
+    rows = connection.execute(
+        "SELECT policy, provider, from_::VARCHAR, to_::VARCHAR, count(*),"
+        " coalesce(sum(size_bytes), 0)::HUGEINT::VARCHAR"
+        " FROM (SELECT *, split_part(uri, '://', 1) AS provider"
+        f" {_ROWS} AND kind = 'tier') GROUP BY ALL"
+    ).fetchall()
+    sums: dict[tuple[int, str | None, str, int | None], list[int]] = {}
+    for policy, provider, was, will, objects, size_bytes in rows:
+        to = json.loads(will)
+        hours = RESTORE_HOURS.get((provider, to["tier"]))
+        key = policy, json.loads(was)["storage_class"], to["storage_class"], hours
+        total = sums.setdefault(key, [0, 0])
+        total[0] += objects
+        total[1] += int(size_bytes)
+    found: dict[int, list[ClassChange]] = {}
+    order = sorted(sums.items(), key=lambda item: (-item[1][1], str(item[0])))
+    for (policy, from_class, to_class, hours), (objects, size_bytes) in order:
+        change = ClassChange(
+            from_class=from_class,
+            to_class=to_class,
+            objects=objects,
+            size_bytes=size_bytes,
+            restore_hours=hours,
+        )
+        found.setdefault(policy, []).append(change)
+    return found
 
 
 def all_totals(connection: DuckDBPyConnection) -> Totals:

@@ -10,6 +10,7 @@ import pytest
 from greendata.errors import PlanError
 from greendata.plan.document import (
     Bounds,
+    ClassChange,
     Limits,
     PlanDocument,
     PolicyTotals,
@@ -20,7 +21,7 @@ from greendata.plan.document import (
     sealed,
     written,
 )
-from greendata.plan.render import code, markdown
+from greendata.plan.render import code, markdown, size_text
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOSTILE = (
@@ -63,8 +64,29 @@ def test_a_reviewer_finds_amounts_ranges_and_what_is_irreversible() -> None:
     shown = markdown(made())
     assert "**2 of 10 objects** in scope, 1 TiB: costs 1.50 USD once, saves 20.25 USD" in shown
     assert "> **Irreversible: 2 actions" in shown
-    assert "| 2 | 1 | 1.50 | 20.25 | 3 d | 2 (1 to 4) | ? | 2 |" in shown
+    assert "| 2 | 1 TiB | 1.50 | 20.25 | 3 d | 2 (1 to 4) | ? | 2 |" in shown
     assert "no-price" in shown
+
+
+def test_a_reviewer_reads_what_becomes_of_objects_and_what_is_taken_for_granted() -> None:
+    change = ClassChange(from_class=HOSTILE, to_class="GLACIER", objects=2, size_bytes=5,
+                         restore_hours=5)  # fmt: skip
+    entry = PolicyTotals(policy="archive", action={"tier": "archive"}, priority=0, totals=TOTALS,
+                         classes=(change,), takes_modified=True)  # fmt: skip
+    shown = markdown(made(policies=(entry,)))
+    (line,) = [line for line in shown.splitlines() if line.startswith("- <code>archive</code>:")]
+    assert "<code>GLACIER</code>, which takes up to 5 hours to open." in line
+    assert "**Where nothing tells of reads, it goes by the time" in line
+    assert "<script>" not in shown
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [(0, "0 bytes"), (102, "102 bytes"), (103, "0.101 KiB"), (3 * 2**30, "3 GiB"),
+     (2**40, "1 TiB"), (-(2**39), "-0.5 TiB"), (2**62, "4,194,304 TiB")],
+)  # fmt: skip
+def test_sizes_are_in_a_unit_that_can_be_read(size_bytes: int, text: str) -> None:
+    assert size_text(size_bytes) == text
 
 
 def test_hostile_names_are_shown_and_never_acted_upon() -> None:

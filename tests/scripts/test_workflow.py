@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from ruamel.yaml import YAML
 
 WORKFLOW = Path(__file__).parents[2] / ".github/workflows/policies.yml"
-COOL = """\
+EXPIRE = """\
 version: 1
 policies:
   - name: scratch
-    all: true
     where: age_days >= {days}
     action: {{expire: {{}}}}
 """
@@ -25,7 +24,7 @@ CASES = """\
 version: 1
 cases:
   - name: old
-    given: {uri: "s3://b/k", age_days: 500}
+    given: {uri: "s3://b/k", age_days: 1000}
     expect: {decisions: {scratch: {expire: {}}}}
 """
 _PLAN = "What the plan is"
@@ -73,10 +72,10 @@ class Checkout:
             cwd=folder, check=True, timeout=60, env=self.environment, capture_output=True,
         )  # fmt: skip
 
-    def commit(self, branch: str, days: int, *, cases: str = CASES) -> None:
+    def commit(self, branch: str, days: int) -> None:
         self.git("checkout", "-q", "-B", branch, folder=self.origin)
-        (self.origin / "policies/scratch.yaml").write_text(COOL.format(days=days))
-        (self.origin / "policies/scratch.cases.yaml").write_text(cases)
+        (self.origin / "policies/scratch.yaml").write_text(EXPIRE.format(days=days))
+        (self.origin / "policies/scratch.cases.yaml").write_text(CASES)
         self.git("add", "-A", folder=self.origin)
         self.git("commit", "-q", "-m", f"after {days} days", folder=self.origin)
 
@@ -84,6 +83,11 @@ class Checkout:
         source = f"file://{self.origin}"
         self.git("clone", "-q", "--depth", "1", "-b", "change", source, str(self.folder),
                  folder=self.origin)  # fmt: skip
+
+    def restart(self) -> None:
+        """Another pull request: nothing is left of the first one's work folder."""
+        shutil.rmtree(self.folder)
+        self.summary.unlink()
 
     def shell(self, text: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -93,29 +97,25 @@ class Checkout:
         )  # fmt: skip
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
-
-
-def test_the_summary_has_the_plan_and_what_differs_from_the_base(checkout: Checkout) -> None:
+def test_a_pull_request_shows_its_plan_and_what_differs_from_the_base(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    checkout.git("commit", "-q", "--allow-empty", "-m", "nothing yet", folder=checkout.origin)
+    checkout.commit("change", 100)
+    checkout.clone()
     step = steps()[_PLAN]
     assert step["if"] == "vars.GREENDATA_CATALOG != ''"
+    for name in ("Every mistake, with its line", "Every case beside a policy", _PLAN):
+        done = checkout.shell(steps()[name]["run"])
+        assert done.returncode == 0, done.stderr
+    shown = checkout.summary.read_text()
+    assert "**1 of 2 objects** in scope" in shown
+    assert "no plan of the base branch" in shown
+
+    checkout.restart()
     checkout.commit("main", 900)
     checkout.commit("change", 100)
     checkout.clone()
     done = checkout.shell(step["run"])
     assert done.returncode == 0, done.stderr
-    text = checkout.summary.read_text()
-    print(text)
-    assert "scratch" in text
-
-
-def test_without_policies_on_the_base_there_is_the_plan_alone(checkout: Checkout) -> None:
-    checkout.git("commit", "-q", "--allow-empty", "-m", "none", folder=checkout.origin)
-    checkout.commit("change", 100)
-    checkout.clone()
-    for name in ("Every mistake, with its line", "Every case beside a policy", _PLAN):
-        done = checkout.shell(steps()[name]["run"])
-        assert done.returncode == 0, done.stderr
-    assert "no plan of the base branch" in checkout.summary.read_text()
+    _, _, difference = checkout.summary.read_text().partition("what changes")
+    assert "on the same inventory: 1 actions more, 0 fewer" in difference
