@@ -75,11 +75,19 @@ def create_current_views(connection: DuckDBPyConnection, catalog: Catalog) -> Sn
             return snapshot
 
 
-REALISED_BY = {
-    "apply": ("tier", "abort_uploads"),
-    "purge": ("quarantine", "expire", "relocate", "recompress"),
-}
-"""Kinds of action that save from when this part is done: then the bytes are gone, or moved."""
+_SAVES_ONCE_PURGED = ("quarantine", "expire", "relocate", "recompress")
+
+IS_REALISED = (
+    "(status = 'done' AND (part = 'purge'"
+    f" OR part = 'apply' AND kind NOT IN {_SAVES_ONCE_PURGED}))"
+)
+"""SQL, over ``outcomes``: what is saved, or costs more, is so by now. The same as ``is_realised``."""
+
+
+def is_realised(*, status: str, part: str, kind: str) -> bool:
+    """Whether an action has taken effect: of what removes bytes, only once they are purged."""
+    takes_effect = part == "purge" or (part == "apply" and kind not in _SAVES_ONCE_PURGED)
+    return status == "done" and takes_effect
 
 
 def create_run_views(
@@ -89,11 +97,7 @@ def create_run_views(
 
     ``outcomes`` has ``is_realised`` too: what it saves is saved by now. ``run_ids``: only these.
     """
-    realised = " OR ".join(
-        f"(part = '{part}' AND kind IN ({', '.join(repr(kind) for kind in kinds)}))"
-        for part, kinds in REALISED_BY.items()
-    )
-    more = {"runs": "", "outcomes": f", status = 'done' AND ({realised}) AS is_realised"}
+    more = {"runs": "", "outcomes": f", {IS_REALISED} AS is_realised"}
     for name, key in (("runs", "run_id"), ("outcomes", "run_id, action_id")):
         _create_raw(connection, catalog, name, run_ids)
         create_view(

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from greendata.catalog.queries import REALISED_BY
+from greendata.catalog.queries import IS_REALISED
 from greendata.footprint.prices import DAYS_A_MONTH
 from greendata.footprint.ranges import Range
 
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 CURVE_STEPS = 48
 
-_KINDS = ", ".join(f"'{kind}'" for kind in REALISED_BY["purge"])
-# What tags and holds cost counts from when they are done, like what tiers save.
-_REALISED = f"(status = 'done' AND (part = 'purge' OR part = 'apply' AND kind NOT IN ({_KINDS})))"
-_WAITING = f"(part = 'apply' AND (status = 'pending' OR status = 'done' AND kind IN ({_KINDS})))"
+_WAITING = f"(part = 'apply' AND status IN ('done', 'pending') AND NOT {IS_REALISED})"
 _MONTHS = f'greatest(0, epoch_us($now) - epoch_us("at")) / {DAYS_A_MONTH * 86_400_000_000}.0'
 _MONEY = "DECIMAL(38, 12)"
 
@@ -32,22 +29,22 @@ def _money(expression: str, condition: str) -> str:
 
 
 _CARBON = ", ".join(
-    f"sum(carbon_kgco2e_{bound}{factor}) FILTER ({_REALISED})"
+    f"sum(carbon_kgco2e_{bound}{factor}) FILTER ({IS_REALISED})"
     for factor in ("", f" * {_MONTHS}")
     for bound in ("low", "central", "high")
 )
 _SAVINGS = (
     "count(*),"
-    f" count(*) FILTER ({_REALISED}),"
-    f" coalesce(sum(size_bytes) FILTER ({_REALISED}), 0)::HUGEINT::VARCHAR,"
-    f" {_money('monthly_saving_usd', _REALISED)},"
-    f" {_money(f'monthly_saving_usd * {_MONTHS}', _REALISED)},"
+    f" count(*) FILTER ({IS_REALISED}),"
+    f" coalesce(sum(size_bytes) FILTER ({IS_REALISED}), 0)::HUGEINT::VARCHAR,"
+    f" {_money('monthly_saving_usd', IS_REALISED)},"
+    f" {_money(f'monthly_saving_usd * {_MONTHS}', IS_REALISED)},"
     f" count(*) FILTER ({_WAITING}),"
     f" coalesce(sum(size_bytes) FILTER ({_WAITING}), 0)::HUGEINT::VARCHAR,"
     f" {_money('monthly_saving_usd', _WAITING)},"
     f" {_money('monthly_saving_usd', 'true')},"
-    f" {_money('fees_usd', _REALISED + ' OR ' + _WAITING)},"
-    f" count(*) FILTER (({_REALISED} OR {_WAITING}) AND monthly_saving_usd IS NULL),"
+    f" {_money('fees_usd', IS_REALISED + ' OR ' + _WAITING)},"
+    f" count(*) FILTER (({IS_REALISED} OR {_WAITING}) AND monthly_saving_usd IS NULL),"
     f" {_CARBON}"
 )
 
@@ -101,7 +98,7 @@ def _curve(
     moments = [first + (now - first) * place / CURVE_STEPS for place in range(CURVE_STEPS + 1)]
     gone = connection.execute(
         "SELECT epoch_us(date_trunc('hour', \"at\")), sum(monthly_saving_usd)::DOUBLE"
-        f" FROM {chosen} WHERE {_REALISED} AND monthly_saving_usd IS NOT NULL GROUP BY ALL"
+        f" FROM {chosen} WHERE {IS_REALISED} AND monthly_saving_usd IS NOT NULL GROUP BY ALL"
     ).fetchall()
     saved = [(micros / 1e6, usd) for micros, usd in gone]
     planned = [

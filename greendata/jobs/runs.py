@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from greendata.catalog.queries import REALISED_BY
+from greendata.catalog.queries import is_realised
 from greendata.catalog.schemas import SCHEMAS
 from greendata.execute.records import Outcome, Status
 from greendata.execute.runstate import RUNS, read_run, run_uri
@@ -271,7 +271,11 @@ def _state_word(state: RunState, outcomes: Sequence[Row]) -> str:
 def _totals(state: RunState, planned: Sequence[Row], outcomes: Sequence[Row]) -> Row:
     """Counts of actions by how they stand; sums are of those done, undone ones not among them."""
     done = [row for row in outcomes if row["status"] == "done" and row["part"] != "undo"]
-    realised = [row for row in done if row["kind"] in REALISED_BY[row["part"]]]
+    realised = [
+        row
+        for row in done
+        if is_realised(status=row["status"], part=row["part"], kind=row["kind"])
+    ]
     waiting = [row for row in outcomes if row["purge_after"]]
     known = {row["action_id"] for row in outcomes}
     return {
