@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from greendata.dedup.buckets import Buckets
 
-Compare = Callable[["NDArray[np.int32]", "NDArray[np.int32]"], Comparisons]
+Compare = Callable[["NDArray[np.int32]", "NDArray[np.int32]", "NDArray[np.int64]"], Comparisons]
+"""``compare(better, worse, later)`` compares pairs; texts of ``later`` are needed in later rounds:
+reading them now saves going through all objects once more."""
 
 MAX_COMPARISONS = 64
 """Kept members of a bucket that a document is compared with before it is left alone there."""
@@ -82,14 +84,16 @@ def decide_kept(
         if across:  # first, so that it only ends when no answer it waits for is outstanding
             nominated = [_nominate_across(buckets, dataset_starts, datasets, table, states, room)]
             across = len(nominated[0][0]) > 0
+        waiting = np.zeros(buckets.count, np.bool_)
         kept_for, better, worse, left_out = _decide(
-            buckets, rank_starts, rank_buckets, table, states, quota, room
+            buckets, rank_starts, rank_buckets, table, states, quota, room, waiting
         )
         nominated.append((better, worse))
         better, worse = (np.concatenate(side) for side in zip(*nominated, strict=True))
         if len(better) == 0:
             return Decision(kept_for=kept_for, compared=ledger, left_out=left_out, rounds=rounds)
-        parts.append(compare(better, worse))
+        del table, states
+        parts.append(compare(better, worse, np.flatnonzero(waiting)))
         rounds += 1
         quota = min(quota * 2, MAX_COMPARISONS) if rounds > 1 else quota
 
@@ -116,6 +120,7 @@ def _decide(
     states: NDArray[np.int8],
     quota: int,
     room: int,
+    waiting: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], int]:
     from greendata.dedup.kernel.nominate import decide
 
@@ -134,6 +139,7 @@ def _decide(
         kept_for,
         better,
         worse,
+        waiting,
     )
     return kept_for, better[:found].copy(), worse[:found].copy(), int(left_out)
 

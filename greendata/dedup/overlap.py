@@ -23,7 +23,7 @@ class Sources:
     """Names of the tables that overlaps are counted from.
 
     Attributes:
-        documents: one row a document.
+        documents: one row a document of these texts, of others or not.
         shared_texts: (digest_high, digest_low), all texts that have a copy or a verified partner.
         verified: (a_digest_high, a_digest_low, b_digest_high, b_digest_low).
     """
@@ -33,31 +33,33 @@ class Sources:
     verified: str = "verified"
 
 
-def load_overlaps(connection: DuckDBPyConnection, level: Level) -> int:
+def load_overlaps(connection: DuckDBPyConnection, level: Level, sources: Sources) -> int:
     """Append to table ``overlap_rows`` the overlap of all two datasets or objects that share text.
 
-    Needs the tables of ``Sources`` and ``totals(level, unit, documents, text_bytes)``.
+    Needs the tables of ``sources`` and ``totals(level, unit, documents, text_bytes)``.
 
     Returns:
         Texts held by more partners than MAX_PARTNERS.
     """
-    crowded = count_contained(connection, level, Sources(), "contained")
+    crowded = count_contained(connection, level, sources, "contained")
     connection.execute(_ROWS, {"level": level})
     return crowded
 
 
-def update_overlaps(connection: DuckDBPyConnection, level: Level, before: Sources) -> int:
+def update_overlaps(
+    connection: DuckDBPyConnection, level: Level, before: Sources, now: Sources
+) -> int:
     """Append to ``overlap_rows`` those of table ``overlaps``, made right for some texts.
 
     Args:
-        before: these texts as they were when ``overlaps`` were counted; ``Sources()`` are they as
-            they are now.
+        before: these texts as they were when ``overlaps`` were counted.
+        now: as they are now.
 
     Returns:
         Texts held by more partners than MAX_PARTNERS, of those that are looked at.
     """
     count_contained(connection, level, before, "contained_before")
-    crowded = count_contained(connection, level, Sources(), "contained_now")
+    crowded = count_contained(connection, level, now, "contained_now")
     connection.execute(_UPDATED, {"level": level})
     connection.execute(_ROWS, {"level": level})
     return crowded

@@ -223,9 +223,14 @@ class Verifier:
         self._store = ShingleStore(len(digests), file)
         self._asked = np.zeros(len(digests), np.bool_)
 
-    def compare(self, better: NDArray[np.int32], worse: NDArray[np.int32]) -> Comparisons:
-        """The exact comparison of each pair; each text is read once, whatever the rounds."""
-        self.read(sorted_set(np.concatenate([better, worse])).astype(np.int64))
+    def compare(
+        self, better: NDArray[np.int32], worse: NDArray[np.int32], later: NDArray[np.int64]
+    ) -> Comparisons:
+        """The exact comparison of each pair; each text is read once, whatever the rounds.
+
+        Texts of ``later`` are read, too.
+        """
+        self.read(sorted_set(np.concatenate([better, worse, later])))
         shared = self._store.compare(better, worse, self._workers)
         return Comparisons(
             better=better,

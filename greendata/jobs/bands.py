@@ -63,16 +63,22 @@ def band_batch(
     )
 
 
-def band_files(connection: DuckDBPyConnection) -> list[BandFile]:
-    """Files of ``documents``; of texts in the table ``copies`` only that position is used."""
-    import pyarrow.parquet as pq
-
+def document_files(connection: DuckDBPyConnection) -> list[str]:
+    """Names of the files of ``documents``, and table ``files`` of them."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE files AS"
         " SELECT filename, row_number() OVER (ORDER BY filename) - 1 AS file"
         " FROM (SELECT DISTINCT filename FROM documents_rows)"
     )
     names = connection.execute("SELECT filename FROM files ORDER BY file").fetchall()
+    return [name for (name,) in names]
+
+
+def band_files(connection: DuckDBPyConnection) -> list[BandFile]:
+    """Files of ``documents``; of texts in the table ``copies`` only that position is used."""
+    import pyarrow.parquet as pq
+
+    names = document_files(connection)
     left_out = connection.execute(
         "SELECT f.file, d.file_row_number FROM documents_rows d JOIN files f USING (filename)"
         " LEFT JOIN objects o ON d.object_id = o.object_id AND d.scan_id = o.documents_scan_id"
@@ -84,7 +90,7 @@ def band_files(connection: DuckDBPyConnection) -> list[BandFile]:
     ).fetchnumpy()
     files, rows = np.asarray(left_out["file"]), np.asarray(left_out["file_row_number"], np.int64)
     found, first = [], 0
-    for number, (name,) in enumerate(names):
+    for number, name in enumerate(names):
         lo, hi = np.searchsorted(files, [number, number + 1])
         count = pq.read_metadata(name).num_rows
         found.append(BandFile(path=name, first=first, rows=count, unusable=rows[lo:hi]))
@@ -104,28 +110,3 @@ def read_bands(files: list[BandFile]) -> Iterator[BandBatch]:
                 lo, hi = np.searchsorted(band_file.unusable, [start, stop])
                 yield band_batch(batch, band_file.unusable[lo:hi] - start)
                 start = stop
-
-
-def positions_of(
-    connection: DuckDBPyConnection, files: list[BandFile], rows: NDArray[np.uint64]
-) -> NDArray[np.int64]:
-    """Positions of the documents that some rows, by their numbers ascending, are of."""
-    import pyarrow.parquet as pq
-
-    known = connection.execute(
-        "SELECT object_id, object_order FROM objects WHERE status = 'read' ORDER BY object_id"
-    ).fetchnumpy()
-    ids, orders = (np.asarray(known[name], np.int64) for name in ("object_id", "object_order"))
-    found, done = np.empty(len(rows), np.int64), 0
-    for band_file in files:
-        start = band_file.first
-        with pq.ParquetFile(band_file.path) as file:
-            for batch in file.iter_batches(
-                BAND_ROWS, columns=["object_id", "row"], use_threads=False
-            ):
-                stop = done + int(np.searchsorted(rows[done:], start + batch.num_rows))
-                chosen = rows[done:stop].astype(np.int64) - start
-                order = orders[np.searchsorted(ids, batch["object_id"].to_numpy()[chosen])]
-                found[done:stop] = order << POSITION_BITS | batch["row"].to_numpy()[chosen]
-                done, start = stop, start + batch.num_rows
-    return found

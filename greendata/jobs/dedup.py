@@ -25,13 +25,14 @@ from greendata.errors import (
     ObjectNotFoundError,
     UsageError,
 )
+from greendata.jobs.candidates import OBJECT_ORDERS
 from greendata.jobs.copying import Marks, check_digests, rows_of, write_copy
 from greendata.jobs.destination import check_apart, target_names
 from greendata.jobs.guards import find_alarms
 from greendata.jobs.left_out import write_left_out
 from greendata.jobs.request import asked_threshold
 from greendata.jobs.rereading import KnownObject, known_objects
-from greendata.jobs.resolve import OBJECT_ORDERS, ResolveSettings, resolve
+from greendata.jobs.resolve import ResolveSettings, resolve
 from greendata.jobs.results import catalog_place
 from greendata.jobs.scope import Scope, list_scope
 from greendata.jobs.textcache import TextCache

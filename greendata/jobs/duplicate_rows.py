@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from greendata.catalog.queries import hex_digest
+from greendata.catalog.queries import POSITION_BITS, hex_digest
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
 def load_duplicates(connection: DuckDBPyConnection) -> None:
-    """View ``duplicate_rows``, from the tables ``near``, ``unverified`` and ``copies``."""
-    connection.execute(_DUPLICATES.format(shown=_shown("duplicate_places")))
+    """View ``duplicate_rows``, from the tables ``near``, ``unverified`` and ``copied``."""
+    connection.execute(
+        _DUPLICATES.format(
+            columns=_COLUMNS,
+            bits=POSITION_BITS,
+            mask=(1 << POSITION_BITS) - 1,
+            shown=_shown("duplicate_places"),
+        )
+    )
 
 
 def sorted_duplicates(order: str) -> str:
@@ -41,44 +48,54 @@ _NAMES = (
 
 
 # Names are numbers of an ENUM and digests two integers until they are shown: rows are sorted, and
-# those of strings would be four times as large (measured: five times the CPU time).
+# those of strings would be four times as large (measured: five times the CPU time). The rows of
+# ``near`` and ``unverified`` are of one document of a text; ``copied`` has all of copied texts.
 _DUPLICATES = """
-CREATE OR REPLACE TEMP TABLE partners AS
-    SELECT * FROM near UNION ALL SELECT * FROM unverified
-    UNION ALL SELECT digest_high, digest_low, position, 1.0, 1.0, 'exact'
-    FROM copies ANTI JOIN near USING (digest_high, digest_low);
-CREATE OR REPLACE TEMP TABLE kept_documents AS
-    SELECT position, object_order, row, row_group, text_bytes, digest_high, digest_low
-    FROM documents
-    SEMI JOIN (SELECT DISTINCT kept_position AS position FROM partners) USING (position);
-CREATE OR REPLACE TEMP TABLE redundant_documents AS
-    SELECT d.object_order, d.row, d.row_group, d.text_bytes, p.*
-    FROM documents d JOIN partners p USING (digest_high, digest_low)
-    WHERE d.position <> p.kept_position;
+CREATE OR REPLACE TEMP VIEW partners AS
+    SELECT {columns}, 'near' AS kind FROM near UNION ALL
+    SELECT {columns}, 'candidate' AS kind FROM unverified;
+CREATE OR REPLACE TEMP TABLE copied_duplicates AS
+    SELECT d.position, d.row_group, d.text_bytes, p.* EXCLUDE (position, row_group, text_bytes)
+    FROM copied d JOIN partners p USING (digest_high, digest_low) WHERE d.position <> d.first
+    UNION ALL
+    SELECT d.position, d.row_group, d.text_bytes, d.digest_high, d.digest_low,
+        k.position, k.row_group, k.text_bytes, k.digest_high, k.digest_low, 1.0, 1.0, 'exact'
+    FROM (SELECT * FROM copied ANTI JOIN near USING (digest_high, digest_low)) d
+    JOIN copied k ON k.position = d.first WHERE d.position <> d.first;
+CREATE OR REPLACE TEMP VIEW duplicate_numbers AS
+    SELECT * EXCLUDE (position, kept_position),
+        position >> {bits} AS document_order, position & {mask} AS document_row,
+        kept_position >> {bits} AS kept_order, kept_position & {mask} AS kept_row
+    FROM (SELECT * FROM partners UNION ALL SELECT * FROM copied_duplicates);
 CREATE OR REPLACE TEMP TABLE named_objects AS
     SELECT object_order, uri, dataset, etag FROM objects SEMI JOIN (
-        SELECT object_order FROM redundant_documents UNION SELECT object_order FROM kept_documents
+        SELECT document_order AS object_order FROM duplicate_numbers
+        UNION SELECT kept_order FROM duplicate_numbers
     ) USING (object_order);
-DROP TABLE IF EXISTS duplicate_places;
+DROP TABLE IF EXISTS named;
 CREATE OR REPLACE TYPE uris AS ENUM (SELECT DISTINCT uri FROM named_objects ORDER BY uri);
 CREATE OR REPLACE TYPE datasets AS ENUM (
     SELECT DISTINCT dataset FROM named_objects WHERE dataset IS NOT NULL ORDER BY dataset);
 CREATE OR REPLACE TYPE etags AS ENUM (
     SELECT DISTINCT etag FROM named_objects WHERE etag IS NOT NULL ORDER BY etag);
-CREATE TEMP TABLE duplicate_places AS
-    WITH names AS (
-        SELECT object_order, uri::uris AS uri, dataset::datasets AS dataset, etag::etags AS etag
-        FROM named_objects)
-    SELECT od.uri AS document_uri, d.row AS document_row, ok.uri AS kept_uri, k.row AS kept_row,
+CREATE TEMP TABLE named AS
+    SELECT object_order, uri::uris AS uri, dataset::datasets AS dataset, etag::etags AS etag
+    FROM named_objects;
+CREATE OR REPLACE TEMP VIEW duplicate_places AS
+    SELECT od.uri AS document_uri, d.document_row, ok.uri AS kept_uri, d.kept_row,
         d.kind, d.jaccard, d.containment,
-        d.text_bytes AS document_text_bytes, k.text_bytes AS kept_text_bytes,
+        d.text_bytes AS document_text_bytes, d.kept_text_bytes,
         od.dataset AS document_dataset, ok.dataset AS kept_dataset,
         od.etag AS document_etag, ok.etag AS kept_etag,
-        d.row_group AS document_row_group, k.row_group AS kept_row_group,
-        d.digest_high, d.digest_low, k.digest_high AS kept_high, k.digest_low AS kept_low
-    FROM redundant_documents d JOIN kept_documents k ON k.position = d.kept_position
-    JOIN names od ON od.object_order = d.object_order
-    JOIN names ok ON ok.object_order = k.object_order;
-DROP TABLE redundant_documents;
+        d.row_group AS document_row_group, d.kept_row_group,
+        d.digest_high, d.digest_low, d.kept_high, d.kept_low
+    FROM duplicate_numbers d
+    JOIN named od ON od.object_order = d.document_order
+    JOIN named ok ON ok.object_order = d.kept_order;
 CREATE OR REPLACE TEMP VIEW duplicate_rows AS {shown};
 """
+
+_COLUMNS = (
+    "position, row_group, text_bytes, digest_high, digest_low, kept_position, kept_row_group,"
+    " kept_text_bytes, kept_high, kept_low, jaccard, containment"
+)

@@ -421,7 +421,9 @@ def _compare(
             workers=request.workers,
         )
         better = np.asarray(pairs["number"], np.int32)
-        return verifier.compare(better, (texts + count).astype(np.int32))
+        return verifier.compare(
+            better, (texts + count).astype(np.int32), later=np.empty(0, np.int64)
+        )
 
 
 def _located(

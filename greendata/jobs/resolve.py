@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +26,17 @@ from greendata.dedup.keep import Decision, decide_kept, is_verified
 from greendata.dedup.overlap import Sources, load_overlaps, update_overlaps
 from greendata.dedup.verify import Comparisons, Verifier, open_spill
 from greendata.errors import LimitExceededError
-from greendata.jobs.bands import band_files, positions_of, read_bands
+from greendata.jobs.bands import band_files, document_files, read_bands
+from greendata.jobs.candidates import (
+    TextDocuments,
+    dataset_numbers,
+    documents_at,
+    documents_of_rows,
+    keep_order,
+    known_pairs,
+    load_repeated,
+)
+from greendata.jobs.decided import load_groups, load_pairs, load_partners, load_shared
 from greendata.jobs.duplicate_rows import load_duplicates, sorted_duplicates
 from greendata.jobs.growth import choose_documents, read_chosen_bands
 from greendata.jobs.rereading import TextReader, known_objects
@@ -36,7 +46,6 @@ from greendata.model import KeepOrder
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-    from numpy.typing import NDArray
 
     from greendata.dedup.lsh import ReadBands
     from greendata.jobs.spread import Spread
@@ -44,8 +53,6 @@ if TYPE_CHECKING:
     from greendata.model import FingerprintParameters
     from greendata.progress import Progress
     from greendata.stores.base import Store
-
-_FETCH_ROWS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,23 +76,6 @@ class Resolution:
     rounds: int
     crowded_texts: int
     unreadable: dict[str, str]
-
-
-# Order of objects, and of distinct texts d with the object o of their first document.
-OBJECT_ORDERS = {
-    KeepOrder.LONGEST: "priority DESC, uri",
-    KeepOrder.NEWEST: "priority DESC, modified_at DESC, uri",
-    KeepOrder.OLDEST: "priority DESC, modified_at, uri",
-    KeepOrder.FIRST: "priority DESC, uri",
-    KeepOrder.SCORE: "priority DESC, uri",
-}
-_TEXT_ORDERS = {
-    KeepOrder.LONGEST: "o.priority DESC, d.text_bytes DESC",
-    KeepOrder.NEWEST: "o.priority DESC, o.modified_at DESC, d.text_bytes DESC",
-    KeepOrder.OLDEST: "o.priority DESC, o.modified_at, d.text_bytes DESC",
-    KeepOrder.FIRST: "o.priority DESC, d.position",
-    KeepOrder.SCORE: "o.priority DESC, d.score DESC NULLS LAST, d.text_bytes DESC",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,20 +107,26 @@ def resolve(
 ) -> Resolution:
     """Find all duplicates and overlaps among the documents of the views."""
     progress.stage("finding candidates")
-    load_copies(connection, settings.keep)
-    shared, positions = _shared_keys(connection, settings)
-    buckets = shared.ranked(_load_candidates(connection, settings.keep, positions))
-    del shared, positions
+    _load_copied(connection, settings)
+    shared, documents = _shared_keys(connection, settings)
+    order = keep_order(connection, documents, settings.keep)
+    texts, ranks = documents.take(order), np.empty(len(order), np.int32)
+    ranks[order] = np.arange(len(order), dtype=np.int32)
+    del documents, order
+    buckets = shared.ranked(ranks)
+    del shared, ranks
     progress.stage("verifying")
-    known = _known_pairs(connection)
-    decision, reader = _decide(connection, store, settings, progress, buckets, known)
+    known = known_pairs(connection, texts)
+    decision, reader = _decide(connection, store, settings, progress, buckets, texts, known)
     progress.stage("writing results")
-    _load_decision(connection, decision, settings.parameters.threshold, len(known.better))
-    load_duplicates(connection)
     crowded = 0
     if settings.is_for_catalog:
-        _load_groups(connection, buckets)
+        load_shared(connection, texts, decision.compared, settings.parameters.threshold)
         crowded = _load_overlaps(connection, settings.is_narrowed)
+        load_groups(connection, texts, buckets)
+        load_pairs(connection, texts, decision.compared, len(known.better))
+    load_partners(connection, texts, decision)
+    load_duplicates(connection)
     verified = is_verified(decision.compared, settings.parameters.threshold)
     return Resolution(
         candidate_pairs=len(decision.compared.better),
@@ -145,17 +141,17 @@ def resolve(
 
 def _shared_keys(
     connection: DuckDBPyConnection, settings: ResolveSettings
-) -> tuple[SharedKeys, NDArray[np.int64]]:
-    """Texts that share keys, and the positions of their documents.
+) -> tuple[SharedKeys, TextDocuments]:
+    """Texts that share keys, and their documents.
 
     The few texts of a narrowed scan are joined in this process.
     """
     if settings.is_exact_only:
-        return collect_buckets(()), np.empty(0, np.int64)
+        return collect_buckets(()), TextDocuments.empty(0)
     if settings.is_narrowed:
         chosen = choose_documents(connection)
         shared = _collected(settings, lambda: read_chosen_bands(chosen), len(chosen.positions))
-        return shared, chosen.positions[shared.rows]
+        return shared, documents_at(connection, chosen.positions[shared.rows])
     files = band_files(connection)
     rows = sum(file.rows for file in files)
     if rows > MOST_ROWS:
@@ -169,7 +165,7 @@ def _shared_keys(
     else:
         keys = rows * settings.parameters.bands
         shared = collect_buckets(spread_entries(settings.spread, files, keys))
-    return shared, positions_of(connection, files, shared.rows)
+    return shared, documents_of_rows(connection, files, shared.rows)
 
 
 def _collected(settings: ResolveSettings, read: ReadBands, rows: int) -> SharedKeys:
@@ -184,59 +180,40 @@ def _first(keep: KeepOrder, column: str = "position") -> str:
     return f"arg_min({column}, (-coalesce(score, '-infinity'::DOUBLE), position))"
 
 
-def load_copies(connection: DuckDBPyConnection, keep: KeepOrder = KeepOrder.LONGEST) -> None:
-    """Table ``copies``: texts that occur more than once, with the position of the first."""
+def load_copies(
+    connection: DuckDBPyConnection, keep: KeepOrder = KeepOrder.LONGEST, among: str = ""
+) -> None:
+    """Table ``copies``: texts that occur more than once, with the position of the first.
+
+    ``among`` leaves out documents whose text is known to occur once.
+    """
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE copies AS"
-        f" SELECT digest_high, digest_low, {_first(keep)} AS position FROM documents"
+        f" SELECT digest_high, digest_low, {_first(keep)} AS position FROM documents {among}"
         " GROUP BY digest_high, digest_low HAVING count(*) > 1"
     )
 
 
-def _load_candidates(
-    connection: DuckDBPyConnection, keep: KeepOrder, positions: NDArray[np.int64]
-) -> NDArray[np.int32]:
-    """Table ``candidates``: the texts of these documents by rank, and the rank of each."""
-    score = "d.score" if keep is KeepOrder.SCORE else "NULL::DOUBLE"
-    _register(
-        connection,
-        "texts",
-        {"position": positions, "place": np.arange(len(positions), dtype=np.int32)},
-    )
+def _load_copied(connection: DuckDBPyConnection, settings: ResolveSettings) -> None:
+    """Tables ``copies`` and ``copied``: all their documents, with the position of the first."""
+    if settings.is_narrowed:
+        load_copies(connection, settings.keep)
+    else:
+        _load_copies_of_all(connection, settings)
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE candidates AS"
-        f" SELECT (row_number() OVER (ORDER BY {_TEXT_ORDERS[keep]}, d.digest_high,"
-        " d.digest_low) - 1)::INTEGER AS rank, d.*"
-        " FROM (SELECT place, position, d.digest_high, d.digest_low, d.text_bytes, d.row,"
-        f"   d.row_group, d.object_order, {score} AS score"
-        "   FROM documents d JOIN texts USING (position)) d"
-        " JOIN objects o USING (object_order)"
+        "CREATE OR REPLACE TEMP TABLE copied AS SELECT d.position, d.row_group, d.text_bytes,"
+        " d.digest_high, d.digest_low, c.position AS first"
+        " FROM documents d JOIN copies c USING (digest_high, digest_low)"
     )
-    found = _fetch(connection, "SELECT place, rank FROM candidates", len(positions))
-    ranks = np.empty(len(positions), np.int32)
-    ranks[found["place"]] = found["rank"]
-    return ranks
 
 
-def _known_pairs(connection: DuckDBPyConnection) -> Comparisons:
-    """Pairs that earlier scans compared, as ranks; unreadable ones are tried again."""
-    found = connection.execute(
-        "SELECT DISTINCT ON (least(a.rank, b.rank), greatest(a.rank, b.rank))"
-        " least(a.rank, b.rank) AS better, greatest(a.rank, b.rank) AS worse, p.shared_shingles,"
-        " CASE WHEN a.rank < b.rank THEN a_shingles ELSE b_shingles END AS better_shingles,"
-        " CASE WHEN a.rank < b.rank THEN b_shingles ELSE a_shingles END AS worse_shingles"
-        " FROM pairs p"
-        " JOIN candidates a ON a.digest_high = a_digest_high AND a.digest_low = a_digest_low"
-        " JOIN candidates b ON b.digest_high = b_digest_high AND b.digest_low = b_digest_low"
-        " WHERE p.jaccard IS NOT NULL"
-    ).fetchnumpy()
-    return Comparisons(
-        better=np.asarray(found["better"], np.int32),
-        worse=np.asarray(found["worse"], np.int32),
-        shared=np.asarray(found["shared_shingles"], np.int64),
-        better_shingles=np.asarray(found["better_shingles"], np.int64),
-        worse_shingles=np.asarray(found["worse_shingles"], np.int64),
-    )
+def _load_copies_of_all(connection: DuckDBPyConnection, settings: ResolveSettings) -> None:
+    files = document_files(connection)
+    found = load_repeated(connection, files, settings.filter_bytes, settings.spill_folder)
+    if found:
+        load_copies(connection, settings.keep, "SEMI JOIN repeated USING (digest_high)")
+    else:
+        load_copies(connection, settings.keep, "WHERE false")
 
 
 def _decide(
@@ -245,30 +222,23 @@ def _decide(
     settings: ResolveSettings,
     progress: Progress,
     buckets: Buckets,
+    texts: TextDocuments,
     known: Comparisons,
 ) -> tuple[Decision, TextReader]:
-    places = _fetch(
-        connection,
-        "SELECT digest_high, digest_low, object_order, row, row_group FROM candidates"
-        " ORDER BY rank",
-        buckets.count,
-    )
-    digests = np.stack([places["digest_high"], places["digest_low"]], axis=1)
-    del places["digest_high"], places["digest_low"]
     reader = TextReader(
         store=store,
         objects=known_objects(connection),
         texts=settings.texts,
-        orders=places["object_order"],
-        rows=places["row"],
-        row_groups=places["row_group"],
+        orders=texts.orders,
+        rows=texts.rows,
+        row_groups=texts.row_groups,
         workers=settings.workers,
         progress=progress,
     )
     with open_spill(str(settings.spill_folder / "shingles.bin")) as file:
         verifier = Verifier(
             shingle_size=settings.parameters.shingle_size,
-            digests=digests.view(np.uint64),
+            digests=texts.digests.view(np.uint64),
             read_texts=reader.read,
             file=file,
             workers=settings.workers,
@@ -278,116 +248,9 @@ def _decide(
             known,
             comparer(settings.spread, verifier, reader).compare,
             settings.parameters.threshold,
-            *_datasets(connection, buckets.count),
+            *dataset_numbers(connection, texts),
         )
     return decision, reader
-
-
-def _fetch(connection: DuckDBPyConnection, query: str, count: int) -> dict[str, NDArray[np.int64]]:
-    """Columns of so many rows as int64, streamed: a whole result would be in memory twice."""
-    relation = connection.sql(query)
-    found = {name: np.empty(count, np.int64) for name in relation.columns}
-    done = 0
-    for batch in relation.to_arrow_reader(_FETCH_ROWS):
-        for name, column in found.items():
-            column[done : done + batch.num_rows] = batch[name].to_numpy()
-        done += batch.num_rows
-    return found
-
-
-def _datasets(
-    connection: DuckDBPyConnection, count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Dataset numbers of each rank; nothing at all where there is one dataset."""
-    starts = np.zeros(count + 1, np.int64)
-    if _number(connection, "SELECT count(DISTINCT dataset) FROM objects") < 2:
-        return starts, np.empty(0, np.int32)
-    found = connection.execute(
-        "WITH numbers AS (SELECT dataset, row_number() OVER (ORDER BY dataset) AS number"
-        " FROM (SELECT DISTINCT dataset FROM objects))"
-        " SELECT DISTINCT c.rank, n.number FROM documents d"
-        " JOIN candidates c USING (digest_high, digest_low) JOIN numbers n USING (dataset)"
-        " ORDER BY c.rank, n.number"
-    ).fetchnumpy()
-    np.cumsum(np.bincount(np.asarray(found["rank"]), minlength=count), out=starts[1:])
-    return starts, np.asarray(found["number"], np.int32)
-
-
-def _load_decision(
-    connection: DuckDBPyConnection, decision: Decision, threshold: float, known: int
-) -> None:
-    """Tables ``pair_rows`` (new pairs), ``verified``, ``near`` and ``unverified`` (by text)."""
-    compared = decision.compared
-    _register(
-        connection,
-        "compared",
-        {
-            "better": compared.better,
-            "worse": compared.worse,
-            "shared": compared.shared,
-            "better_shingles": compared.better_shingles,
-            "worse_shingles": compared.worse_shingles,
-            "jaccard": compared.jaccard,
-            "is_verified": is_verified(compared, threshold),
-            "is_new": np.arange(len(compared.better)) >= known,
-        },
-    )
-    redundant = np.flatnonzero(decision.kept_for >= 0)
-    _register(
-        connection,
-        "kept_for",
-        {"rank": redundant.astype(np.int32), "kept_rank": decision.kept_for[redundant]},
-    )
-    connection.execute(_DECISION)
-
-
-# The pairs with the texts they are of; new pairs as the catalog stores them; redundant and
-# unverified texts beside the position of the document that is kept; texts that are anywhere twice.
-_DECISION = """
-CREATE OR REPLACE TEMP VIEW compared_texts AS
-    SELECT p.*, a.digest_high AS a_digest_high, a.digest_low AS a_digest_low,
-        b.digest_high AS b_digest_high, b.digest_low AS b_digest_low
-    FROM compared p JOIN candidates a ON a.rank = p.better JOIN candidates b ON b.rank = p.worse;
-CREATE OR REPLACE TEMP TABLE pair_rows AS
-    SELECT a_digest_high, a_digest_low, b_digest_high, b_digest_low,
-        CASE WHEN shared >= 0 THEN better_shingles END AS a_shingles,
-        CASE WHEN shared >= 0 THEN worse_shingles END AS b_shingles,
-        CASE WHEN shared >= 0 THEN shared END AS shared_shingles,
-        CASE WHEN shared >= 0 THEN jaccard END AS jaccard
-    FROM compared_texts WHERE is_new;
-CREATE OR REPLACE TEMP TABLE verified AS
-    SELECT a_digest_high, a_digest_low, b_digest_high, b_digest_low
-    FROM compared_texts WHERE is_verified;
-CREATE OR REPLACE TEMP TABLE near AS
-    SELECT r.digest_high, r.digest_low, k.position AS kept_position, p.jaccard,
-        p.shared / greatest(p.worse_shingles, 1) AS containment, 'near' AS kind
-    FROM kept_for f JOIN compared p ON p.worse = f.rank AND p.better = f.kept_rank
-    JOIN candidates r ON r.rank = f.rank JOIN candidates k ON k.rank = f.kept_rank;
-CREATE OR REPLACE TEMP TABLE unverified AS
-    SELECT r.digest_high, r.digest_low, k.position AS kept_position, NULL::DOUBLE AS jaccard,
-        NULL::DOUBLE AS containment, 'candidate' AS kind
-    FROM (SELECT worse, min(better) AS better FROM compared WHERE shared < 0 GROUP BY worse) p
-    JOIN candidates r ON r.rank = p.worse JOIN candidates k ON k.rank = p.better
-    ANTI JOIN kept_for f ON f.rank = p.worse;
-CREATE OR REPLACE TEMP TABLE shared_texts AS
-    SELECT digest_high, digest_low FROM copies
-    UNION SELECT a_digest_high, a_digest_low FROM verified
-    UNION SELECT b_digest_high, b_digest_low FROM verified;
-"""
-
-
-def _load_groups(connection: DuckDBPyConnection, buckets: Buckets) -> None:
-    """Table ``group_rows``: the texts that buckets connect, by the digest of the best of them."""
-    from greendata.dedup.kernel.postings import label_groups
-
-    labels = np.empty(buckets.count, np.int32)
-    label_groups(buckets.starts, buckets.members, labels)
-    _register(connection, "labels", {"rank": np.arange(buckets.count), "label": labels})
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE group_rows AS"
-        " SELECT c.digest_high, c.digest_low, best.digest_high AS text_group"
-        " FROM labels JOIN candidates c USING (rank) JOIN candidates best ON best.rank = label"
-    )
 
 
 def _load_overlaps(connection: DuckDBPyConnection, is_narrowed: bool) -> int:
@@ -398,11 +261,13 @@ def _load_overlaps(connection: DuckDBPyConnection, is_narrowed: bool) -> int:
         before = Sources(
             documents="documents_before", shared_texts="shared_before", verified="verified_before"
         )
-        update_overlaps(connection, "dataset", before)
-        return update_overlaps(connection, "object", before)
-    load_overlaps(connection, "dataset")
-    return load_overlaps(connection, "object")
+        update_overlaps(connection, "dataset", before, _SHARED_TEXTS)
+        return update_overlaps(connection, "object", before, _SHARED_TEXTS)
+    load_overlaps(connection, "dataset", _SHARED_TEXTS)
+    return load_overlaps(connection, "object", _SHARED_TEXTS)
 
+
+_SHARED_TEXTS = Sources(documents="shared_documents")
 
 _TOTALS = """
 CREATE OR REPLACE TEMP TABLE totals AS
@@ -412,13 +277,6 @@ CREATE OR REPLACE TEMP TABLE totals AS
     UNION ALL SELECT 'object', uri, sum(documents)::BIGINT, sum(text_bytes)::BIGINT
     FROM objects WHERE status = 'read' GROUP BY uri
 """
-
-
-def _register(connection: DuckDBPyConnection, name: str, columns: dict[str, Any]) -> None:
-    """Make a temporary table of arrays."""
-    import pyarrow as pa
-
-    create_table(connection, name, pa.table(columns))
 
 
 _ORDER = {
@@ -447,7 +305,3 @@ def write_result(connection: DuckDBPyConnection, name: str, path: Path) -> int:
         f"COPY (SELECT {columns} FROM ({query})) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
     )
     return int(done.fetchall()[0][0])
-
-
-def _number(connection: DuckDBPyConnection, query: str) -> int:
-    return int(connection.execute(query).fetchall()[0][0])

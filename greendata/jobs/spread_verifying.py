@@ -39,8 +39,10 @@ _TASK_TEXTS = 16_384
 class Comparer(Protocol):
     """What ``decide_kept`` asks."""
 
-    def compare(self, better: NDArray[np.int32], worse: NDArray[np.int32]) -> Comparisons:
-        """The exact comparison of each pair of ranks."""
+    def compare(
+        self, better: NDArray[np.int32], worse: NDArray[np.int32], later: NDArray[np.int64]
+    ) -> Comparisons:
+        """The exact comparison of each pair of ranks; ``later`` are needed in other rounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +172,11 @@ class SpreadVerifier:
         self._starts = np.full(count, -1, np.int64)
         self._sizes = np.zeros(count, np.int64)
 
-    def compare(self, better: NDArray[np.int32], worse: NDArray[np.int32]) -> Comparisons:
+    def compare(
+        self, better: NDArray[np.int32], worse: NDArray[np.int32], later: NDArray[np.int64]
+    ) -> Comparisons:
         """The exact comparison of each pair; each text is read once, whatever the rounds."""
-        needed = sorted_set(np.concatenate([better, worse])).astype(np.int64)
+        needed = sorted_set(np.concatenate([better, worse, later]))
         missing = needed[~self._asked[needed]]
         self._asked[missing] = True
         for outcome in self._spread.runner.run(make_sets, self._sets_tasks(missing), self._receive):

@@ -44,7 +44,7 @@ def pairs_of(better: np.ndarray, worse: np.ndarray) -> list[Pair]:
 def comparer(similar: set[Pair], lost: set[int], asked: list[Pair]) -> Compare:
     """Compares, and holds that no pair is asked for twice or the wrong way round."""
 
-    def compare(better: np.ndarray, worse: np.ndarray) -> Comparisons:
+    def compare(better: np.ndarray, worse: np.ndarray, _: np.ndarray) -> Comparisons:
         pairs = pairs_of(better, worse)
         asked.extend(pairs)
         assert len(set(asked)) == len(asked)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from greendata.catalog.schemas import SCHEMAS
 from greendata.dedup import overlap
-from greendata.dedup.overlap import Level, load_overlaps
+from greendata.dedup.overlap import Level, Sources, load_overlaps
 from tests.examples import examples
 
 Document = tuple[str, str, int]
@@ -66,7 +66,7 @@ def found_rows(
         " GROUP BY ALL HAVING count(*) > 1 UNION SELECT a_digest_high, a_digest_low FROM verified"
         " UNION SELECT b_digest_high, b_digest_low FROM verified"
     )
-    crowded = load_overlaps(connection(), level)
+    crowded = load_overlaps(connection(), level, Sources())
     rows = connection().execute("SELECT * FROM overlap_rows ORDER BY a, b").fetchall()
     return rows, crowded
 

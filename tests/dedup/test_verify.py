@@ -74,8 +74,8 @@ def compare(
         )
         half = len(pairs) // 2
         parts = [
-            verifier.compare(better[:half], worse[:half]),
-            verifier.compare(better[half:], worse[half:]),
+            verifier.compare(better[:half], worse[:half], np.empty(0, np.int64)),
+            verifier.compare(better[half:], worse[half:], np.empty(0, np.int64)),
         ]
     return Comparisons.concatenate(parts)
 

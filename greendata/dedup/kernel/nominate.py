@@ -97,13 +97,13 @@ def invert_buckets(starts, members, rank_starts, rank_buckets):
 
 @njit(
     "UniTuple(i8, 2)(i8[::1], i8[::1], i4[::1], u8[::1], i1[::1], i8, i8, i4[::1], i4[::1],"
-    " i4[::1], i4[::1], i4[::1])",
+    " i4[::1], i4[::1], i4[::1], b1[::1])",
     nogil=True,
     cache=True,
 )
 def decide(
     bucket_starts, rank_starts, rank_buckets, table, states, quota, cap, kept, kept_counts,
-    kept_for, better, worse,
+    kept_for, better, worse, waiting,
 ):  # fmt: skip
     """One pass down the rank order: keep or not, and what must be compared to be sure.
 
@@ -119,6 +119,7 @@ def decide(
         kept, kept_counts: scratch int32 [members] and [buckets]; counts are zeros.
         kept_for: result, int32: rank of the kept partner, or -1 for a kept document.
         better, worse: result, int32: nominated pairs; nomination stops when they are full.
+        waiting: result, bool [ranks], false before: those of pairs that were not nominated then.
 
     Returns:
         (pairs nominated, comparisons left out by ``cap``).
@@ -148,6 +149,8 @@ def decide(
                 slot = _slot_of(table, mask, key)
                 if table[slot] == 0:
                     if n == better.shape[0]:
+                        waiting[rank] = True
+                        waiting[kept[bucket_starts[bucket] + i]] = True
                         break
                     table[slot] = key
                     states[slot] = PENDING

@@ -104,6 +104,7 @@ def decided(
     found, left_out = decide(
         starts, rank_starts, rank_buckets, table, states, quota, cap,
         np.empty(len(members), np.int32), np.zeros(len(groups), np.int32), kept_for, better, worse,
+        np.zeros(count, np.bool_),
     )  # fmt: skip
     pairs = list(zip(better[:found].tolist(), worse[:found].tolist(), strict=True))
     assert entries(table, states) == known | dict.fromkeys(pairs, PENDING)
