@@ -31,6 +31,7 @@ _MIN_FILTER_BITS, _BITS_PER_KEY = 1 << 16, 16
 _WAITING_PAIRS = 4 << 20
 _LOW = np.uint64(MOST_ROWS - 1)
 _HIGH = np.uint64(32)
+_WORD, _BIT = np.uint64(6), np.uint64(63)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +132,39 @@ def _numbered(
     rows = sorted_set(np.concatenate([pairs >> _HIGH, pairs & _LOW, members.astype(np.uint64)]))
     starts = np.zeros(len(sizes) + 1, np.int64)
     np.cumsum(sizes, out=starts[1:])
+    places = _Places(rows)
     return SharedKeys(
         rows=rows,
-        pairs=_packed(np.searchsorted(rows, pairs >> _HIGH), np.searchsorted(rows, pairs & _LOW)),
+        pairs=_packed(places.of(pairs >> _HIGH), places.of(pairs & _LOW)),
         starts=starts,
-        members=np.searchsorted(rows, members.astype(np.uint64)).astype(np.uint32),
+        members=places.of(members.astype(np.uint64)),
     )
+
+
+class _Places:
+    """Places of numbers in a sorted set of them, by a bitmap and how many stand before each word.
+
+    Searching took four times as long for ten million rows, where the set leaves the cache.
+    """
+
+    def __init__(self, numbers: NDArray[np.uint64]) -> None:
+        words = numbers >> _WORD
+        is_first = np.ones(len(words), np.bool_)
+        np.not_equal(words[1:], words[:-1], out=is_first[1:])
+        firsts = np.flatnonzero(is_first)
+        size = int(words[-1]) + 1 if len(words) else 0
+        self._bits = np.zeros(size, np.uint64)
+        self._before = np.zeros(size, np.uint32)
+        if len(firsts):
+            flags = np.uint64(1) << (numbers & _BIT)
+            self._bits[words[firsts]] = np.bitwise_or.reduceat(flags, firsts)
+            self._before[words[firsts]] = firsts
+
+    def of(self, numbers: NDArray[np.uint64]) -> NDArray[np.uint32]:
+        """The place of each of these, which are all in the set."""
+        words = numbers >> _WORD
+        below = (np.uint64(1) << (numbers & _BIT)) - np.uint64(1)
+        return self._before[words] + np.bitwise_count(self._bits[words] & below)
 
 
 def repeated_entries(entries: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -74,30 +74,30 @@ def count_contained(
         "CREATE OR REPLACE TEMP TABLE units AS SELECT unit, (row_number() OVER (ORDER BY unit)"
         f" - 1)::INTEGER AS number FROM (SELECT DISTINCT {unit} AS unit FROM {sources.documents})"
     )
+    ((units,),) = connection.execute("SELECT count(*) FROM units").fetchall()
+    most = MAX_PARTNERS[level]
+    numbered = "row_number() OVER (PARTITION BY digest_high, digest_low ORDER BY u.number)"
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE holdings AS"
         " SELECT digest_high, digest_low, u.number AS unit, count(*) AS documents,"
-        " sum(text_bytes)::BIGINT AS text_bytes,"
-        " row_number() OVER (PARTITION BY digest_high, digest_low ORDER BY u.number) AS place"
+        f" sum(text_bytes)::BIGINT AS text_bytes, {numbered if units > most else 1} AS place"
         f" FROM {sources.documents} SEMI JOIN {sources.shared_texts}"
-        " USING (digest_high, digest_low)"
-        f" JOIN units u ON u.unit = {unit} GROUP BY digest_high, digest_low, u.number"
+        f" USING (digest_high, digest_low) JOIN units u ON u.unit = {unit}"
+        f" WHERE {units > 1} GROUP BY digest_high, digest_low, u.number"
     )
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE contained_parts(a INTEGER, b INTEGER, documents BIGINT,"
         " text_bytes BIGINT, exact_documents BIGINT)"
     )
     ((texts,),) = connection.execute(f"SELECT count(*) FROM {sources.shared_texts}").fetchall()
-    parts = 1 << max(0, (int(texts) // _TEXTS_AT_ONCE).bit_length())
+    parts = 1 << max(0, (int(texts) // _TEXTS_AT_ONCE).bit_length()) if units > 1 else 0
     for part in range(parts):  # each text is in one part, whose groups fit in memory
-        bound = {"mask": parts - 1, "part": part, "most": MAX_PARTNERS[level]}
+        bound = {"mask": parts - 1, "part": part, "most": most}
         connection.execute(
             _MATCHES.format(shared_texts=sources.shared_texts, verified=sources.verified), bound
         )
     connection.execute(_CONTAINED.format(table=table))
-    crowded = connection.execute(
-        "SELECT count(*) FROM holdings WHERE place = ? + 1", [MAX_PARTNERS[level]]
-    )
+    crowded = connection.execute("SELECT count(*) FROM holdings WHERE place = ? + 1", [most])
     return int(crowded.fetchall()[0][0])
 
 

@@ -91,10 +91,12 @@ class ShingleStore:
         """Which of these ranks have a set."""
         return self.starts[ranks] >= 0
 
-    def append(self, ranks: NDArray[np.int64], sizes: NDArray[np.int64], sets: bytes) -> None:
+    def append(
+        self, ranks: NDArray[np.int64], sizes: NDArray[np.int64], sets: NDArray[np.uint64]
+    ) -> None:
         """Add the sets of some ranks, one after the other in ``sets``."""
         with self._lock:
-            self._file.write(sets)
+            self._file.write(sets.data)
             self.starts[ranks] = self._end + np.cumsum(sizes) - sizes
             self.sizes[ranks] = sizes
             self._end += int(sizes.sum())
@@ -256,7 +258,7 @@ class Verifier:
             data, offsets = _take(data, offsets, same)
         sizes, sets = shingle_sets(data, offsets, self.shingle_size)
         valid = sizes >= 0
-        self._store.append(ranks[same][valid], sizes[valid], sets.tobytes())
+        self._store.append(ranks[same][valid], sizes[valid], sets)
 
 
 def shingle_sets(

@@ -109,6 +109,14 @@ CREATE OR REPLACE TEMP VIEW shared_documents AS
 """
 
 
+def drop_shared(connection: DuckDBPyConnection) -> None:
+    """Leave the memory of what overlaps were counted from to what comes next."""
+    connection.execute(
+        "DROP VIEW shared_documents; DROP VIEW single_places; DROP TABLE shared_places;"
+        "DROP TABLE shared_texts; DROP TABLE verified; DROP TABLE holdings"
+    )
+
+
 def load_groups(connection: DuckDBPyConnection, texts: TextDocuments, buckets: Buckets) -> None:
     """Table ``group_rows``: the texts that buckets connect, by the digest of the best of them."""
     from greendata.dedup.kernel.postings import label_groups

@@ -36,7 +36,13 @@ from greendata.jobs.candidates import (
     known_pairs,
     load_repeated,
 )
-from greendata.jobs.decided import load_groups, load_pairs, load_partners, load_shared
+from greendata.jobs.decided import (
+    drop_shared,
+    load_groups,
+    load_pairs,
+    load_partners,
+    load_shared,
+)
 from greendata.jobs.duplicate_rows import load_duplicates, sorted_duplicates
 from greendata.jobs.growth import choose_documents, read_chosen_bands
 from greendata.jobs.rereading import TextReader, known_objects
@@ -123,6 +129,7 @@ def resolve(
     if settings.is_for_catalog:
         load_shared(connection, texts, decision.compared, settings.parameters.threshold)
         crowded = _load_overlaps(connection, settings.is_narrowed)
+        drop_shared(connection)
         load_groups(connection, texts, buckets)
         load_pairs(connection, texts, decision.compared, len(known.better))
     load_partners(connection, texts, decision)

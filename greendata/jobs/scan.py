@@ -372,6 +372,7 @@ class Scanning:
         pairs = staging.folder / f"pairs-{len(found.pairs)}.parquet"
         if write_result(connection, "pairs", pairs):
             found.pairs.append(pairs)
+        connection.execute("DROP TABLE pair_rows")
         if self.is_narrowed:
             return resolution, show_all_duplicates(connection)
         return resolution, "duplicate_rows"

@@ -213,7 +213,7 @@ def test_shared_shingles_are_the_intersection_of_sets(
         store = ShingleStore(len(held), file)
         for rank in reversed(range(len(held) - 1)):  # the last one is missing
             values = np.array(sorted(held[rank]), np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-            store.append(np.array([rank]), np.array([len(values)]), values.tobytes())
+            store.append(np.array([rank]), np.array([len(values)]), values)
         found = store.compare(left, right, workers)
     last = len(held) - 1
     wanted = [-1 if last in (a, b) else len(held[a] & held[b]) for a, b in pairs]
