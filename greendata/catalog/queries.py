@@ -78,10 +78,9 @@ def create_current_views(connection: DuckDBPyConnection, catalog: Catalog) -> Sn
 _SAVES_ONCE_PURGED = ("quarantine", "expire", "relocate", "recompress")
 
 IS_REALISED = (
-    "(status = 'done' AND (part = 'purge'"
-    f" OR part = 'apply' AND kind NOT IN {_SAVES_ONCE_PURGED}))"
+    f"(status = 'done' AND (part = 'purge' OR part = 'apply' AND kind NOT IN {_SAVES_ONCE_PURGED}))"
 )
-"""SQL, over ``outcomes``: what is saved, or costs more, is so by now. The same as ``is_realised``."""
+"""SQL, over ``outcomes``: what is saved, or costs more, is so by now; as ``is_realised``."""
 
 
 def is_realised(*, status: str, part: str, kind: str) -> bool:

@@ -272,9 +272,7 @@ def _totals(state: RunState, planned: Sequence[Row], outcomes: Sequence[Row]) ->
     """Counts of actions by how they stand; sums are of those done, undone ones not among them."""
     done = [row for row in outcomes if row["status"] == "done" and row["part"] != "undo"]
     realised = [
-        row
-        for row in done
-        if is_realised(status=row["status"], part=row["part"], kind=row["kind"])
+        row for row in done if is_realised(status=row["status"], part=row["part"], kind=row["kind"])
     ]
     waiting = [row for row in outcomes if row["purge_after"]]
     known = {row["action_id"] for row in outcomes}

@@ -339,13 +339,9 @@ class Graves:
                 "quarantine",
                 self.store.head(uri),
                 {"grace_days": 30},
-                survivor=self.store.head(survivor),
-            )
-            assert action.survivor is not None
-            action = replace(
-                action,
+                survivors=[self.store.head(survivor)],
+                basis=f"sha256:{SHA256}",
                 action_id=f"{number:032x}",
-                survivor=replace(action.survivor, basis=f"sha256:{SHA256}"),
             )
             now = made_context(self.store, self.root, is_versioned=True)
             found = all_handlers()["quarantine"].act(action, {}, now, is_resumed=False)
