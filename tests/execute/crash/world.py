@@ -58,7 +58,8 @@ class _Route:
 
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: Any, **named: Any) -> Any:
-            uri = arguments[0] if isinstance(arguments[0], str) else arguments[0].uri
+            first = arguments[0][0][0] if name == "delete_versions" else arguments[0]
+            uri = first if isinstance(first, str) else first.uri
             (store,) = (s for prefix, s in self._stores.items() if uri.startswith(prefix))
             if name in ("copy", "move", "link") and not any(
                 uri.startswith(prefix) and arguments[1].startswith(prefix)
