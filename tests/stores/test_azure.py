@@ -85,10 +85,10 @@ def test_a_server_that_does_not_answer_is_unreachable(monkeypatch: pytest.Monkey
 
 def test_a_blob_replaced_while_it_is_read_is_refused(container: str) -> None:
     store, uri = azure(), f"az://{container}/a"
-    store.put(uri, b"x" * (24 << 20))
+    store.put(uri, b"x" * (9 << 20))
     with store.open(store.head(uri)) as file:
         assert file.read(10) == b"x" * 10
-        store.put(uri, b"y" * (24 << 20))
+        store.put(uri, b"y" * (9 << 20))
         with pytest.raises(ObjectChangedError):
             file.read()
 

@@ -102,10 +102,10 @@ def test_a_missing_bucket_is_named(s3: Any) -> None:
 def test_an_object_replaced_while_it_is_read_is_refused(s3: Any, bucket: str) -> None:
     store = S3Store()
     uri = f"s3://{bucket}/a"
-    store.put(uri, b"x" * (24 << 20))
+    store.put(uri, b"x" * (9 << 20))
     with store.open(store.head(uri)) as file:
         assert file.read(10) == b"x" * 10
-        store.put(uri, b"y" * (24 << 20))
+        store.put(uri, b"y" * (9 << 20))
         with pytest.raises(ObjectChangedError):
             file.read()
 
