@@ -23,7 +23,7 @@ class DiedError(BaseException):
 class Mortal(StoreWrapper):
     """Does something before one call; without it, the process ends there.
 
-    ``counts``: which calls are counted.
+    ``counts``: which calls are counted. ``has_acted``: whether it came to that.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Mortal(StoreWrapper):
         super().__init__(inner)
         self._at, self._what, self._counts = at, what, counts
         self._count = -1
-        self._is_dead = False
+        self._is_dead = self.has_acted = False
 
     def _around(self, call: Call) -> Any:
         if self._is_dead:
@@ -46,6 +46,7 @@ class Mortal(StoreWrapper):
             return call.make()
         self._count += 1
         if self._count == self._at:
+            self.has_acted = True
             if self._what is None:
                 self._is_dead = True
                 raise DiedError
