@@ -8,17 +8,21 @@ from typing import Any
 import pytest
 
 from greendata.errors import GreendataError, ObjectNotFoundError, StoreUnreachableError
+from greendata.execute.auditing import checks_of, known_of, looked_at, own_findings
 from greendata.execute.handlers.base import Context, outcome_of
 from greendata.execute.handlers.removal import RemovalHandler
 from greendata.execute.pins import is_pinned
+from greendata.execute.purging import waiting
 from greendata.execute.quarantine import Quarantined
 from greendata.execute.records import Action, Outcome, Status
+from greendata.execute.runstate import RunState
 from greendata.stores.base import Store
 from greendata.stores.local import LocalStore, path_to_uri
 from greendata.stores.memory import MemoryStore
 from greendata.stores.wrappers import FaultyStore
+from greendata.stores.wrappers.base import Call, StoreWrapper
 from tests.execute.crash.in_process import DiedError, Mortal
-from tests.execute.made_context import NOW, made_action, made_context
+from tests.execute.made_context import NOW, RUN, made_action, made_context
 
 ROOT = "mem://bucket/"
 HANDLER = RemovalHandler()
@@ -234,6 +238,40 @@ def test_whatever_others_change_meanwhile_no_pin_and_no_copy_is_left_without_a_n
                 named = outcome.detail.partition(": ")[0]
                 assert (outcome.reason, named) == ("no-survivor", uri)
         assert at > 9
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize("which", [1, 2])
+def test_an_audit_looks_at_each_that_stands_for_an_object(which: int, is_full: bool) -> None:
+    world = Several()
+    state = RunState(run_id=RUN, outcomes={world.action.action_id: world.act()})
+    (entry,) = waiting(state)
+
+    def audit(store: Store) -> list[tuple[str, str]]:
+        checks = checks_of(RUN, [entry], store, is_full=is_full)
+        found = [looked_at(check) for check in checks]
+        found += own_findings(ROOT, known_of([(state, [entry], made_context(store, ROOT))]), store)
+        return [(finding.problem, finding.uri) for finding in found if finding is not None]
+
+    uri = world.uris[which]
+    assert audit(world.store) == []
+    cut = Unreadable(world.store, uri)
+    assert audit(cut) == ([("survivor-changed", uri)] if is_full else [])
+    world.store.put(uri, b"other")
+    assert audit(world.store) == [("survivor-changed", uri)]
+    world.store.delete(uri)
+    assert audit(world.store) == [("survivor-missing", uri)]
+
+
+class Unreadable(StoreWrapper):
+    """A store in which one object is there and ends early."""
+
+    def __init__(self, inner: Store, uri: str) -> None:
+        super().__init__(inner)
+        self._uri = uri
+
+    def _around(self, call: Call) -> Any:
+        return b"" if (call.name, call.uri) == ("read", self._uri) else call.make()
 
 
 def test_a_pin_that_is_refused_leaves_none() -> None:
