@@ -109,8 +109,8 @@ def test_tags_go_with_an_object_through_its_classes(tmp_path: Path) -> None:
         row("b/m", modified_at=moved[1]),
     ]
     catalog = take(tmp_path, rows, "s3://b/")
-    first, second = ({"number": n, "left_version_id": f"v{n}", "left_etag": name}
-                     for n, name in ((2, "second"), (3, "third")))  # fmt: skip
+    first: dict[str, Any] = {"left_version_id": "v2", "left_etag": "second"}
+    second: dict[str, Any] = {"left_version_id": "v3", "left_etag": "third", "number": 2}
     write(
         catalog,
         tag("k", version_id="v1"),
