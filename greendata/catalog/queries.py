@@ -80,7 +80,7 @@ _SAVES_ONCE_PURGED = ("quarantine", "expire", "relocate", "recompress")
 IS_REALISED = (
     f"(status = 'done' AND (part = 'purge' OR part = 'apply' AND kind NOT IN {_SAVES_ONCE_PURGED}))"
 )
-"""SQL, over ``outcomes``: what is saved, or costs more, is so by now; as ``is_realised``."""
+"""SQL, over ``outcomes``: what is saved, or costs more, is so by now; as ``is_realised`` says."""
 
 
 def is_realised(*, status: str, part: str, kind: str) -> bool:

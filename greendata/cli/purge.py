@@ -77,6 +77,7 @@ def purge(
         most_bytes=max_bytes,
         stores=settings.config.stores,
         datasets=settings.config.datasets,
+        carbon=settings.config.operating.carbon,
         pace=pace,
     )
     with settings.open_progress() as progress:

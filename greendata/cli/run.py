@@ -69,6 +69,11 @@ class Percent(click.ParamType[float]):
     help="Share of failures up to which it went well.",
 )
 @click.option("--must-tell", is_flag=True, help="An alert that reaches nobody gives exit code 3.")
+@click.option(
+    "--break-lease",
+    is_flag=True,
+    help="Take over what another process holds: only if it is certainly dead.",
+)
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write a report.")
 @click.option(
     "--workers",
@@ -99,6 +104,7 @@ def run(
     canary_share: float | None,
     most_canary_failures: float,
     must_tell: bool,
+    break_lease: bool,
     report: Path | None,
     workers: int,
     actions_per_second: float | None,
@@ -148,6 +154,7 @@ def run(
         canary_share=canary_share,
         most_canary_failures=most_canary_failures,
         must_tell=must_tell,
+        break_lease=break_lease,
         workers=workers,
         actions_per_second=actions_per_second,
         report=report,

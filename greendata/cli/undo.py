@@ -52,6 +52,7 @@ def undo(
         run_id=run,
         stores=settings.config.stores,
         datasets=settings.config.datasets,
+        carbon=settings.config.operating.carbon,
         pace=pace,
     )
     with settings.open_progress() as progress:

@@ -42,6 +42,7 @@ class RunState:
         outcomes_at: by part, then action id: when.
         finish, undo_finish: the last record ``finish`` of ``apply`` and of ``undo``, unless
             something came after it.
+        own: what its parts took themselves, as far as they were ended.
         damaged: URIs of segments with what is wrong there.
         replays: by part, without their records: what a further ``Journal`` follows.
     """
@@ -52,6 +53,7 @@ class RunState:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     finish: Mapping[str, Any] | None = None
     undo_finish: Mapping[str, Any] | None = None
+    own: list[Mapping[str, Any]] = field(default_factory=list)
     undo_intents: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     undone: dict[str, Outcome] = field(default_factory=dict)
     purge_intents: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -105,6 +107,8 @@ def read_run(store: Store, runs_uri: str, run_id: str) -> RunState:
         finish: Record | None = None
         for record in replay.records:
             kind = record.get("type")
+            if kind == "finish" and record.get("own"):
+                state.own.append(record["own"])
             finish = record if kind == "finish" else None
             if kind == "run" and part == "apply":
                 first = state.header or record

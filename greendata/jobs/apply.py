@@ -8,7 +8,6 @@ folder beside the catalog, the stores their leases, and the engine the actions.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import signal
 import tempfile
@@ -35,7 +34,7 @@ from greendata.execute.runstate import RunState, list_runs, read_run, run_uri
 from greendata.execute.units import read_actions, units
 from greendata.jobs.deltas import DELTA_NAME, write_delta
 from greendata.jobs.in_place import manifests, rewriting
-from greendata.jobs.metering import MeteredStores, RunMeter
+from greendata.jobs.metering import OwnMeter
 from greendata.jobs.results import catalog_place
 from greendata.jobs.run_summary import RunSummary, Tally
 from greendata.jobs.runs import record_run
@@ -337,18 +336,36 @@ def _changed_uris(action: Action) -> Iterator[str]:
 
 
 def _run(prepared: Prepared, tally: Tally, progress: Progress) -> Ended:
-    """Carry out what is open."""
+    """Carry out what is open, and count what that takes."""
+    with contextlib.ExitStack() as stack:
+        meter = stack.enter_context(OwnMeter(prepared.request.carbon))
+        store = Stores(prepared.request.stores)
+        progress.stage(f"run {prepared.run_id}", prepared.document.totals.size_bytes)
+
+        def own() -> dict[str, Any]:
+            tally.own = meter.footprint()
+            return {"own": tally.own.as_record()}
+
+        return carry_part(
+            _part(prepared, store),
+            _chosen_units(prepared),
+            progress=progress,
+            on_outcome=tally.add,
+            on_leased=lambda: _keep_plan(prepared, store),
+            on_engine=lambda engine: stack.enter_context(interruptible(engine)),
+            finish=lambda ended: tally.summary(ended).state,
+            closing=own,
+        )
+
+
+def _part(prepared: Prepared, store: Stores) -> Part:
     request, document = prepared.request, prepared.document
-    store = Stores(request.stores)
     longest = call_timeout_seconds(request.stores)
-    metered = MeteredStores()
-    part = Part(
+    return Part(
         store=store,
         fenced=lambda leases: Stores(
             request.stores,
-            around=lambda inner: FencedStore(
-                metered.around(inner), leases, call_timeout_seconds=longest
-            ),
+            around=lambda inner: FencedStore(inner, leases, call_timeout_seconds=longest),
         ),
         runs_uri=prepared.runs_uri,
         run_id=prepared.run_id,
@@ -375,27 +392,6 @@ def _run(prepared: Prepared, tally: Tally, progress: Progress) -> Ended:
         call_timeout_seconds=longest,
         is_broken=request.break_lease,
     )
-    progress.stage(f"run {prepared.run_id}", document.totals.size_bytes)
-    meter = RunMeter(request.carbon.machine, region=request.carbon.region)
-
-    def own() -> dict[str, Any]:
-        stack.close()  # some meters tell only when they are stopped
-        tally.own = meter.footprint(metered.traffic())
-        found: dict[str, Any] = json.loads(json.dumps(tally.own.as_dict(), default=str))
-        return {"own": found}
-
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(meter)
-        return carry_part(
-            part,
-            _chosen_units(prepared),
-            progress=progress,
-            on_outcome=tally.add,
-            on_leased=lambda: _keep_plan(prepared, store),
-            on_engine=lambda engine: stack.enter_context(interruptible(engine)),
-            finish=lambda ended: tally.summary(ended).state,
-            closing=own,
-        )
 
 
 def _chosen_units(prepared: Prepared) -> Iterator[tuple[Action, ...]]:

@@ -6,9 +6,11 @@ two may be subtracted. A job's own is taken at its highest where a saving is cal
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -34,9 +36,10 @@ from greendata.jobs.meters import (
     Spent,
 )
 from greendata.jobs.request import available_processors
-from greendata.operating.records import MachineSettings
+from greendata.operating.records import CarbonSettings, MachineSettings
 from greendata.runners.usage import UsageMeter
 from greendata.stores.local import LocalStore
+from greendata.stores.opening import watched
 from greendata.stores.wrappers.metered import MeteredStore
 
 if TYPE_CHECKING:
@@ -79,7 +82,10 @@ class Traffic:
 
 
 class MeteredStores:
-    """Counts what goes to several back ends, with list prices; local ones are not counted."""
+    """Counts what goes to several back ends, with list prices; local ones are not counted.
+
+    Safe to share between threads: each back end has a counter of its own.
+    """
 
     def __init__(self, region: str | None = None) -> None:
         self._price = request_price(region, datetime.now(UTC).date())
@@ -148,14 +154,57 @@ class OwnFootprint:
             return None
         return self.operational_kgco2e + self.embodied_kgco2e
 
+    def as_record(self) -> dict[str, Any]:
+        """For a journal: numbers and text alone."""
+        found: dict[str, Any] = json.loads(json.dumps(self.as_dict(), default=str))
+        return found
+
     def as_dict(self) -> dict[str, Any]:
-        """For the journal and JSON; USD as decimal text."""
+        """For JSON; USD as decimal text."""
         carbon = self.carbon_kgco2e
         return {
             **asdict(self),
             "energy_kwh": asdict(self.energy_kwh),
             "carbon_kgco2e": None if carbon is None else asdict(carbon),
         }
+
+
+_SUMMED = ("wall_seconds", "cpu_seconds", "read_bytes", "written_bytes")
+_SUMMED_RANGES = (
+    "compute_kwh", "network_kwh", "energy_kwh", "operational_kgco2e", "embodied_kgco2e",
+    "carbon_kgco2e",
+)  # fmt: skip
+
+
+def sum_of_records(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What several parts of a run took together, by ``OwnFootprint.as_record``; None of none.
+
+    What is not a sum is the last one's. A range that one of them does not know is None.
+    """
+    if not records:
+        return None
+    total = dict(records[-1]) | {"started_at": records[0].get("started_at")}
+    for name in _SUMMED:
+        total[name] = sum(record.get(name) or 0 for record in records)
+    requests: Counter[str] = Counter()
+    for record in records:
+        requests.update(record.get("requests") or {})
+    total["requests"] = dict(requests)
+    for name in _SUMMED_RANGES:
+        ranges = [record.get(name) for record in records]
+        total[name] = _added([found for found in ranges if found], len(records))
+    costs = [record["cost_usd"] for record in records if record.get("cost_usd")]
+    total["cost_usd"] = {
+        bound: str(sum((Decimal(cost[bound]) for cost in costs), Decimal(0)))
+        for bound in ("low", "central", "high")
+    }
+    return total
+
+
+def _added(ranges: Sequence[Mapping[str, float]], wanted: int) -> dict[str, float] | None:
+    if len(ranges) < wanted:
+        return None
+    return {bound: sum(found[bound] for found in ranges) for bound in ("low", "central", "high")}
 
 
 class RunMeter:
@@ -190,9 +239,14 @@ class RunMeter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._meter.stop()
-        self._spent = self.spent()
-        self._ended_at = datetime.now(UTC)
+        self.stop()
+
+    def stop(self) -> None:
+        """Nothing more is counted: some meters tell only then."""
+        if self._spent is None:
+            self._meter.stop()
+            self._spent = self.spent()
+            self._ended_at = datetime.now(UTC)
 
     def spent(self) -> Spent:
         """Wall and processor time so far, or in all once the run has ended."""
@@ -251,6 +305,36 @@ class RunMeter:
             scope = self._machine.network.replace("_", " ")
             notes.append(f"What was moved is taken as {scope}.")
         return notes
+
+
+class OwnMeter:
+    """Counts all that a run takes from ``with`` on: time, energy, and what its stores move.
+
+    Only ``Stores`` that are made inside count. One inside another counts for both.
+    """
+
+    def __init__(self, carbon: CarbonSettings) -> None:
+        self._meter = RunMeter(carbon.machine, region=carbon.region)
+        self._stores = MeteredStores(carbon.region)
+        self._watching = contextlib.ExitStack()
+
+    def __enter__(self) -> OwnMeter:
+        self._watching.enter_context(watched(self._stores.around))
+        self._watching.enter_context(self._meter)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._watching.close()
+
+    def footprint(self) -> OwnFootprint:
+        """What it took; time and energy after this are not counted any more."""
+        self._meter.stop()
+        return self._meter.footprint(self._stores.traffic())
 
 
 def open_meter(machine: MachineSettings, place: Region | None) -> EnergyMeter:

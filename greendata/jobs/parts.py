@@ -13,6 +13,7 @@ from greendata.execute.engine import Ended, EngineSettings
 from greendata.execute.handlers.base import Context, Handler, Way
 from greendata.execute.lease import FencedStore
 from greendata.jobs.apply import call_timeout_seconds, interruptible
+from greendata.jobs.metering import OwnMeter
 from greendata.jobs.ways import root_of
 from greendata.stores.opening import Stores
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from greendata.execute.lease import Leases
     from greendata.execute.records import Action, Outcome
     from greendata.execute.runstate import RunState
+    from greendata.jobs.metering import OwnFootprint
+    from greendata.operating.records import CarbonSettings
     from greendata.progress import Progress
     from greendata.stores.base import Store
 
@@ -44,6 +47,10 @@ class FollowingPart:
     Args:
         state: as the journals have it, with the outcomes of this part as its ``outcomes``.
         header: of the run.
+        carbon: where this machine stands and what it is, for what the part itself takes.
+
+    Attributes:
+        own: what it took, once it has run.
     """
 
     def __init__(
@@ -56,10 +63,12 @@ class FollowingPart:
         header: Mapping[str, Any],
         stores: Sequence[StoreSettings],
         pace: Pace,
+        carbon: CarbonSettings,
     ) -> None:
         self._name, self._state, self._runs_uri = name, state, runs_uri
         self._ways, self._header, self._pace = ways, header, pace
-        self._stores = tuple(stores)
+        self._stores, self._carbon = tuple(stores), carbon
+        self.own: OwnFootprint | None = None
         self._folders = folders_of(header)
         self._store: Store = Stores(self._stores)
 
@@ -79,7 +88,26 @@ class FollowingPart:
             LockedError: another run is at work in one of the stores.
             GreendataError, OSError: the journal cannot be written.
         """
-        part = Part(
+        with contextlib.ExitStack() as stack:
+            meter = stack.enter_context(OwnMeter(self._carbon))
+
+            def own() -> dict[str, Any]:
+                self.own = meter.footprint()
+                return {"own": self.own.as_record()}
+
+            return carry_out(
+                self._part(handlers),
+                units,
+                progress=progress,
+                on_outcome=on_outcome,
+                on_leased=on_leased,
+                on_engine=lambda engine: stack.enter_context(interruptible(engine)),
+                finish=finish,
+                closing=own,
+            )
+
+    def _part(self, handlers: Mapping[str, Handler]) -> Part:
+        return Part(
             store=Stores(self._stores),
             fenced=self._fence,
             runs_uri=self._runs_uri,
@@ -99,16 +127,6 @@ class FollowingPart:
             call_timeout_seconds=call_timeout_seconds(self._stores),
             is_broken=self._pace.break_lease,
         )
-        with contextlib.ExitStack() as stack:
-            return carry_out(
-                part,
-                units,
-                progress=progress,
-                on_outcome=on_outcome,
-                on_leased=on_leased,
-                on_engine=lambda engine: stack.enter_context(interruptible(engine)),
-                finish=finish,
-            )
 
     def context(self) -> Context:
         """What handlers have, for looks before there is an action."""

@@ -16,6 +16,7 @@ from greendata.execute.records import Status
 from greendata.execute.runstate import RunState, list_runs, read_run
 from greendata.execute.units import read_actions
 from greendata.jobs.kept_plans import kept_actions
+from greendata.jobs.metering import sum_of_records
 from greendata.jobs.parts import FollowingPart, Pace, folders_of
 from greendata.jobs.policies import load_policies
 from greendata.jobs.results import catalog_place
@@ -23,6 +24,7 @@ from greendata.jobs.runs import record_run
 from greendata.jobs.runs import runs_uri as runs_uri_of
 from greendata.jobs.ways import find_ways, root_of
 from greendata.model import SCHEMA_VERSION
+from greendata.operating.records import CarbonSettings
 from greendata.stores.opening import Stores
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class PurgeRequest:
     most_bytes: int = MOST_BYTES
     stores: tuple[StoreSettings, ...] = ()
     datasets: tuple[DatasetSettings, ...] = ()
+    carbon: CarbonSettings = field(default_factory=CarbonSettings)
     pace: Pace = field(default_factory=Pace)
 
 
@@ -108,6 +111,7 @@ class PurgeSummary:
         kept: how many stay, by the words of ``REASONS``; with some ``examples`` of those that were
             due, as ``uri`` and ``detail``.
         runs: ids of the runs of which something was due.
+        own: what the purge itself took.
     """
 
     runs: Sequence[str]
@@ -120,6 +124,7 @@ class PurgeSummary:
     stopped_because: str | None
     is_interrupted: bool
     seconds: float
+    own: Mapping[str, Any] | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -282,6 +287,7 @@ class _Purging:
             header=run.state.header or {},
             stores=prepared.request.stores,
             pace=prepared.request.pace,
+            carbon=prepared.request.carbon,
         )
 
     def run(self, tally: _Tally, progress: Progress) -> Ended:
@@ -290,7 +296,7 @@ class _Purging:
             leaving=self._prepared.leaving,
             by=_who(),
         )
-        return self._part.run(
+        ended = self._part.run(
             self._units(),
             {"purge": handler},
             progress=progress,
@@ -298,6 +304,9 @@ class _Purging:
             on_leased=self._read_again,
             finish=lambda ended: "stopped" if ended.stopped_because else "purged",
         )
+        if self._part.own is not None:
+            tally.own.append(self._part.own.as_record())
+        return ended
 
     def _read_again(self) -> None:
         """Only what is still due now that nobody else is at work."""
@@ -361,6 +370,7 @@ class _Tally:
         self._examples: dict[str, list[dict[str, str]]] = {}
         self._purged = self._size_bytes = self._failed = 0
         self._stopped_because: str | None = None
+        self.own: list[dict[str, Any]] = []
         self._is_interrupted = False
 
     def add(self, action: Action, outcome: Outcome) -> None:
@@ -389,5 +399,6 @@ class _Tally:
             next_at=self._prepared.next_at,
             stopped_because=self._stopped_because,
             is_interrupted=self._is_interrupted,
+            own=sum_of_records(self.own),
             seconds=round((datetime.now(UTC) - self._started_at).total_seconds(), 3),
         )

@@ -14,6 +14,7 @@ from greendata.catalog.queries import is_realised
 from greendata.catalog.schemas import SCHEMAS
 from greendata.execute.records import Outcome, Status
 from greendata.execute.runstate import RUNS, read_run, run_uri
+from greendata.jobs.metering import sum_of_records
 from greendata.stores.opening import normalise_uri
 
 if TYPE_CHECKING:
@@ -305,7 +306,7 @@ def _totals(state: RunState, planned: Sequence[Row], outcomes: Sequence[Row]) ->
         "realised_carbon_kgco2e": _carbon(realised),
         "waiting": len(waiting),
         "waiting_bytes": sum(row["size_bytes"] or 0 for row in waiting),
-        "own": (state.finish or {}).get("own"),
+        "own": sum_of_records(state.own),
     }
 
 

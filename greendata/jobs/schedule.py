@@ -45,6 +45,7 @@ class ScheduledRequest:
         canary_share: of the actions that goes first; then survivors and failures are looked at.
         most_canary_failures: share of failures above which the canary is taken back.
         must_tell: an alert that reaches nobody makes the pass partial.
+        break_lease: take over what other processes hold; right only if they are gone for certain.
     """
 
     policies: tuple[str, ...]
@@ -61,6 +62,7 @@ class ScheduledRequest:
     canary_share: float | None = None
     most_canary_failures: float = 0.05
     must_tell: bool = False
+    break_lease: bool = False
     workers: int = 16
     actions_per_second: float | None = None
     report: Path | None = None

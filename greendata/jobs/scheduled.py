@@ -44,8 +44,9 @@ from greendata.jobs.carbon_window import (
 )
 from greendata.jobs.holdings import measure_holdings
 from greendata.jobs.inventory import InventoryRequest, take_inventory
-from greendata.jobs.metering import OwnFootprint, RunMeter, Traffic, net_of
+from greendata.jobs.metering import OwnFootprint, OwnMeter, net_of
 from greendata.jobs.metrics import add_run, add_window, count_run, end_run
+from greendata.jobs.parts import Pace
 from greendata.jobs.plan import PlanRequest, make_plan
 from greendata.jobs.policies import check_policies, load_policies, run_policy_cases
 from greendata.jobs.request import ScanRequest
@@ -111,30 +112,16 @@ class _Pass:
             return summary
         carbon = request.operating.carbon
         try:
-            with (
-                self._one_at_a_time(),
-                RunMeter(carbon.machine, region=carbon.region) as meter,
-            ):
+            with OwnMeter(carbon) as meter, self._one_at_a_time():
                 self._work()
+                self._report()
         except GreendataError as error:
             summary.outcome, summary.error = "failed", error.message
             summary.exit_code = error.exit_code
             self.alerts.append(self._alert_of(error))
             self._tell()
             raise
-        run = summary.run
-        moved = (
-            None
-            if run is None or run.own is None
-            else Traffic(
-                read_bytes=run.own.read_bytes,
-                written_bytes=run.own.written_bytes,
-                requests=run.own.requests,
-                cost_usd=run.own.cost_usd.central,
-            )
-        )
-        self._account(meter.footprint(moved))
-        self._report()
+        self._account(meter.footprint())
         self._tell()
         return summary
 
@@ -165,7 +152,9 @@ class _Pass:
         """Two schedulers that start in the same minute do not both work."""
         request = self.request
         root = f"{normalise_uri(request.catalog, request.stores).rstrip('/')}/"
-        with Leases(Stores(request.stores), [root], run_id="schedule"):
+        with Leases(
+            Stores(request.stores), [root], run_id="schedule", is_broken=request.break_lease
+        ):
             yield
 
     def _work(self) -> None:
@@ -196,9 +185,7 @@ class _Pass:
         for found in sorted(known, key=lambda entry: entry.run_id):
             if found.run_id in undoing and found.state != "undone":
                 undo_run(
-                    UndoRequest(
-                        catalog=request.catalog, run_id=found.run_id, stores=request.stores
-                    ),
+                    self._undo_request(found.run_id),
                     now=request.clock(),
                     progress=self.progress,
                 )
@@ -215,6 +202,21 @@ class _Pass:
             if prepared.open_actions:
                 carry_out(prepared, progress=self.progress)
                 self.summary.settled.append(found.run_id)
+
+    def _undo_request(self, run_id: str) -> UndoRequest:
+        request = self.request
+        return UndoRequest(
+            catalog=request.catalog,
+            run_id=run_id,
+            stores=request.stores,
+            datasets=request.datasets,
+            carbon=request.operating.carbon,
+            pace=Pace(
+                workers=request.workers,
+                actions_per_second=request.actions_per_second,
+                break_lease=request.break_lease,
+            ),
+        )
 
     def _begun_undos(self) -> set[str]:
         """Runs that somebody began to undo: that is finished, rather than the run."""
@@ -333,6 +335,8 @@ class _Pass:
             stores=request.stores,
             datasets=request.datasets,
             limits=request.limits,
+            carbon=request.operating.carbon,
+            break_lease=request.break_lease,
             unattended=allowed,
             workers=max(1, workers),
             actions_per_second=request.actions_per_second,
@@ -373,9 +377,7 @@ class _Pass:
         if is_well:
             return True
         undone = undo_run(
-            UndoRequest(
-                catalog=self.request.catalog, run_id=first.run_id, stores=self.request.stores
-            ),
+            self._undo_request(first.run_id),
             now=self.request.clock(),
             progress=self.progress,
         )

@@ -24,6 +24,7 @@ from greendata.jobs.run_summary import RunSummary, Tally
 from greendata.jobs.runs import record_run
 from greendata.jobs.runs import runs_uri as runs_uri_of
 from greendata.jobs.ways import find_ways, root_of
+from greendata.operating.records import CarbonSettings
 from greendata.stores.opening import Stores
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class UndoRequest:
     run_id: str
     stores: tuple[StoreSettings, ...] = ()
     datasets: tuple[DatasetSettings, ...] = ()
+    carbon: CarbonSettings = field(default_factory=CarbonSettings)
     pace: Pace = field(default_factory=Pace)
 
 
@@ -243,11 +245,12 @@ class _Undoing:
             header=prepared.state.header or {},
             stores=prepared.request.stores,
             pace=prepared.request.pace,
+            carbon=prepared.request.carbon,
         )
 
     def run(self, path: Path, tally: Tally, progress: Progress) -> Ended:
         progress.stage(f"undo of {self._state.run_id}", self._prepared.size_bytes)
-        return self._part.run(
+        ended = self._part.run(
             self._units(path),
             self._made.handlers,
             progress=progress,
@@ -255,6 +258,8 @@ class _Undoing:
             on_leased=self._read_again,
             finish=lambda ended: _as_undo(tally.summary(ended)).state,
         )
+        tally.own = self._part.own
+        return ended
 
     def _read_again(self) -> None:
         """Whoever had the lease may have done something since."""

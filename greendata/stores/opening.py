@@ -6,6 +6,8 @@ import os
 import re
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from greendata.config import StoreSettings
@@ -81,6 +83,30 @@ def _account(uri: str, settings: Sequence[StoreSettings]) -> str:
     return account
 
 
+Around = Callable[[Store], Store]
+
+_watchers: ContextVar[tuple[Around, ...]] = ContextVar("watchers", default=())
+
+
+@contextmanager
+def watched(around: Around) -> Iterator[None]:
+    """Every ``Stores`` that this thread makes meanwhile has its back ends wrapped so, innermost."""
+    token = _watchers.set((*_watchers.get(), around))
+    try:
+        yield
+    finally:
+        _watchers.reset(token)
+
+
+def _joined(outer: Around, inner: Sequence[Around]) -> Around:
+    def wrap(store: Store) -> Store:
+        for around in inner:
+            store = around(store)
+        return outer(store)
+
+    return wrap
+
+
 class Stores(Store):
     """All stores behind one face: every call goes to the back end of its URI.
 
@@ -97,7 +123,7 @@ class Stores(Store):
         around: Callable[[Store], Store] = lambda store: store,
     ) -> None:
         self.settings = tuple(settings)
-        self._around = around
+        self._around = _joined(around, _watchers.get())
         self._made: dict[Hashable, Store] = {}
         self._lock = threading.Lock()
 

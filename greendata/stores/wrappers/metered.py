@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,11 @@ from greendata.stores.wrappers.base import Call, StoreWrapper
 
 Price = Callable[[str, str, int], Decimal]
 """``price(name, uri, size_bytes)``: USD of one call and of the bytes it moved."""
+
+
+PAGE_ENTRIES = 1000
+
+_LISTINGS = frozenset({"list", "list_folder", "versions", "uploads", "own_objects"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,7 +36,10 @@ class Usage:
 
 
 class MeteredStore(StoreWrapper):
-    """Counts calls, also those that fail; safe to share between threads."""
+    """Counts calls, also those that fail; safe to share between threads.
+
+    A listing counts once for each of its pages, as far as it is read: S3's hold 1,000 entries.
+    """
 
     def __init__(self, inner: Store, price: Price | None = None) -> None:
         super().__init__(inner)
@@ -50,7 +58,13 @@ class MeteredStore(StoreWrapper):
                 moved = int(found.size())
         finally:
             self._count(call, moved)
-        return found
+        return self._pages(call, found) if call.name in _LISTINGS else found
+
+    def _pages(self, call: Call, found: Iterator[Any]) -> Iterator[Any]:
+        for number, entry in enumerate(found, start=1):
+            if number > PAGE_ENTRIES and number % PAGE_ENTRIES == 1:
+                self._count(call, 0)
+            yield entry
 
     def _count(self, call: Call, moved: int) -> None:
         with self._lock:
