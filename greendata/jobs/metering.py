@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from greendata.footprint.carbon import Region
     from greendata.stores.base import Store
-    from greendata.stores.wrappers.metered import Price, Usage
+    from greendata.stores.wrappers.metered import Price
 
 HORIZON_MONTHS = 12
 """Over which a saving is weighed against what it took (carbon reference, section 7)."""
@@ -58,7 +58,10 @@ _WRITES = frozenset(
 )  # fmt: skip
 """Requests that both clouds bill at the price of a write; listings are among them."""
 
-_FREE = frozenset({"delete", "delete_versions", "abort_upload", "expand"})
+_NOT_SENT = frozenset({"expand", "sweep"})
+"""Calls that a remote store answers by itself."""
+
+_FREE = frozenset({"delete", "delete_versions", "abort_upload"}) | _NOT_SENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +72,6 @@ class Traffic:
     written_bytes: int = 0
     requests: Mapping[str, int] = field(default_factory=dict)
     cost_usd: Decimal = Decimal(0)
-
-    @classmethod
-    def of(cls, usage: Usage) -> Traffic:
-        """As ``MeteredStore`` counted it."""
-        return cls(
-            read_bytes=usage.read_bytes,
-            written_bytes=usage.written_bytes,
-            requests=dict(usage.calls),
-            cost_usd=usage.cost_usd,
-        )
 
 
 class MeteredStores:
@@ -106,7 +99,7 @@ class MeteredStores:
         return Traffic(
             read_bytes=sum(store.usage.read_bytes for store in self._made),
             written_bytes=sum(store.usage.written_bytes for store in self._made),
-            requests=dict(requests),
+            requests={name: requests[name] for name in sorted(requests.keys() - _NOT_SENT)},
             cost_usd=sum((store.usage.cost_usd for store in self._made), Decimal(0)),
         )
 
@@ -181,8 +174,8 @@ def sum_of_records(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | Non
 
     What is not a sum is the last one's. A range that one of them does not know is None.
     """
-    if not records:
-        return None
+    if len(records) < 2:
+        return dict(records[0]) if records else None
     total = dict(records[-1]) | {"started_at": records[0].get("started_at")}
     for name in _SUMMED:
         total[name] = sum(record.get(name) or 0 for record in records)

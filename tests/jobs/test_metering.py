@@ -15,11 +15,16 @@ import pytest
 from greendata.errors import ExtraMissingError
 from greendata.footprint.estimate import Saving
 from greendata.footprint.ranges import Range
-from greendata.jobs.metering import OwnFootprint, RunMeter, Traffic, net_of, request_price
+from greendata.jobs.metering import (
+    OwnFootprint,
+    RunMeter,
+    Traffic,
+    net_of,
+    request_price,
+    sum_of_records,
+)
 from greendata.jobs.meters import CodeCarbonMeter, EnergyMeter, ModelMeter, RaplMeter, Spent
 from greendata.operating.records import MachineSettings
-from greendata.stores.memory import MemoryStore
-from greendata.stores.wrappers import MeteredStore
 
 HOUR = Spent(wall_seconds=3600, cpu_seconds=1800, vcpus=4)
 
@@ -149,14 +154,26 @@ def test_time_is_counted_from_the_start_to_the_end() -> None:
 
 def test_requests_have_list_prices() -> None:
     price = request_price("us-east-1", date(2026, 11, 21))
-    store = MeteredStore(MemoryStore(), price=price)
     assert price("put", "s3://b/k", 0) == Decimal("0.000005")
     assert price("list", "s3://b/", 0) == Decimal("0.000005")
     assert price("read", "s3://b/k", 5) == Decimal("0.0000004")
     assert price("delete", "s3://b/k", 0) == 0
     assert price("read", "file:///x", 0) == 0
     assert request_price("nowhere-1", date(2026, 11, 21))("put", "s3://b/k", 0) > 0
-    assert Traffic.of(store.usage) == Traffic()
+
+
+def test_parts_of_a_run_add_up() -> None:
+    one = ran().as_record()
+    other = one | {"read_bytes": 7, "requests": {"read": 2, "put": 1}}
+    found = sum_of_records([one, other])
+    assert found is not None
+    assert (found["read_bytes"], found["requests"]) == (10**9 + 7, {"read": 5, "put": 1})
+    assert Decimal(found["cost_usd"]["high"]) == 2 * Decimal(one["cost_usd"]["high"])
+    for name in ("energy_kwh", "carbon_kgco2e"):
+        assert found[name]["high"] == pytest.approx(one[name]["high"] + other[name]["high"])
+    unknown = ran(region=None).as_record()
+    assert (sum_of_records([one, unknown]) or one)["carbon_kgco2e"] is None
+    assert (sum_of_records([]), sum_of_records([one])) == (None, one)
 
 
 def saving(kwh: float | None) -> Saving:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,9 @@ from greendata.errors import (
 from greendata.jobs.doctor import Verdict, diagnose
 from greendata.progress import Progress
 from greendata.stores.base import Store
+from greendata.stores.local import path_to_uri
 from greendata.stores.memory import MemoryStore
+from greendata.stores.opening import Stores, watched
 from greendata.stores.records import IF_ABSENT, Condition
 from greendata.stores.wrappers import (
     FaultyStore,
@@ -200,3 +203,31 @@ def test_doctor_trusts_a_strict_store_and_not_a_liar() -> None:
     refused = {action.action for action in lying.actions if not action.is_allowed}
     assert refused == {action.action for action in lying.actions} - {"read"}
     assert [item.uri for item in inner.versions("mem://b")] == [A]
+
+
+def test_a_listing_counts_once_a_page() -> None:
+    inner = MemoryStore()
+    for number in range(2001):
+        inner.put(f"mem://b/{number:04}", b"")
+    metered = MeteredStore(inner)
+    assert sum(1 for _ in metered.list("mem://b/")) == 2001
+    assert metered.usage.calls["list"] == 3
+    next(iter(metered.list("mem://b/")))
+    assert metered.usage.calls["list"] == 4
+
+
+def test_what_is_watched_wraps_every_store_made_meanwhile(tmp_path: Path) -> None:
+    seen: list[MeteredStore] = []
+
+    def around(store: Store) -> Store:
+        seen.append(MeteredStore(store))
+        return seen[-1]
+
+    before = Stores()
+    with watched(around):
+        inside = Stores()
+    (tmp_path / "a").write_bytes(b"12")
+    uri = path_to_uri(str(tmp_path / "a"))
+    for store in (before, inside, Stores()):
+        store.head(uri)
+    assert [entry.usage.calls["head"] for entry in seen] == [1]
