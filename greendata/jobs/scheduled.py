@@ -7,9 +7,9 @@ catalog. A pass that was killed is gone on with by the next one; done twice it c
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,7 @@ from greendata.jobs.metrics import add_run, add_window, count_run, end_run
 from greendata.jobs.parts import Pace
 from greendata.jobs.plan import PlanRequest, make_plan
 from greendata.jobs.policies import check_policies, load_policies, run_policy_cases
+from greendata.jobs.report import ReportRequest, choose_target, make_report, write_report
 from greendata.jobs.request import ScanRequest
 from greendata.jobs.results import catalog_place
 from greendata.jobs.run_history import RunsRequest, find_runs
@@ -108,6 +109,8 @@ class _Pass:
 
     def run(self) -> ScheduledSummary:
         request, summary = self.request, self.summary
+        if request.report is not None:  # what cannot be written is refused before the night's work
+            choose_target(None, str(request.report), overwrite=True)
         if not self._is_time():
             return summary
         carbon = request.operating.carbon
@@ -115,11 +118,11 @@ class _Pass:
             with OwnMeter(carbon) as meter, self._one_at_a_time():
                 self._work()
                 self._report()
-        except GreendataError as error:
-            summary.outcome, summary.error = "failed", error.message
-            summary.exit_code = error.exit_code
+        except (GreendataError, OSError) as error:
+            summary.outcome, summary.error = "failed", str(error)
             self.alerts.append(self._alert_of(error))
-            self._tell()
+            with contextlib.suppress(GreendataError, OSError):  # the first error is the one to tell
+                self._tell()
             raise
         self._account(meter.footprint())
         self._tell()
@@ -147,7 +150,7 @@ class _Pass:
             request.sleep(min(_LONGEST_SLEEP_SECONDS, max(1.0, window.wait_seconds)))
             now = request.clock()
 
-    @contextmanager
+    @contextlib.contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
         """Two schedulers that start in the same minute do not both work."""
         request = self.request
@@ -290,7 +293,9 @@ class _Pass:
     def _check_policies(self) -> None:
         paths = self.request.policies
         for finding in check_policies(paths).findings:
-            self.summary.warnings.append(str(finding))
+            if finding.level == "warning":
+                words = f"{finding.place}: {finding.policy}: {finding.message}"
+                self.summary.warnings.append(words)
         tested = run_policy_cases(paths)
         if tested.failed:
             raise PolicyCaseError(
@@ -434,8 +439,6 @@ class _Pass:
         )
 
     def _report(self) -> None:
-        from greendata.jobs.report import ReportRequest, choose_target, make_report, write_report
-
         request = self.request
         if request.report is None:
             return
@@ -451,7 +454,7 @@ class _Pass:
         write_report(found, choose_target(None, str(request.report), overwrite=True))
         self.summary.report = str(request.report)
 
-    def _alert_of(self, error: GreendataError) -> Alert:
+    def _alert_of(self, error: GreendataError | OSError) -> Alert:
         now = self.request.clock()
         if isinstance(error, LimitExceededError):
             return guard_alert(self.request.schedule, "limits", error.message, now)
@@ -469,7 +472,7 @@ class _Pass:
         self.summary.warnings += self.summary.alerts.warnings
         if self.summary.alerts.failed:
             self.summary.warnings += [
-                f"{entry.channel}: {entry.detail}" for entry in self.summary.alerts.failed
+                entry.detail or entry.channel for entry in self.summary.alerts.failed
             ]
             if request.must_tell and not self.summary.exit_code:
                 self.summary.outcome, self.summary.exit_code = "partial", 3
