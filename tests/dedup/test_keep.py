@@ -220,8 +220,20 @@ def test_more_pairs_than_fit_one_round_are_compared_in_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(keep, "_MAX_ROUND_PAIRS", 7)
-    decision = run([set(range(40))], 40, {(0, rank) for rank in range(1, 40)})
+    similar, asked = {(0, rank) for rank in range(1, 40)}, list[set[int]]()
+    compared = comparer(similar, set(), [])
+
+    def compare(better: np.ndarray, worse: np.ndarray, later: np.ndarray) -> Comparisons:
+        asked.append({*better.tolist(), *worse.tolist(), *later.tolist()})
+        return compared(better, worse, later)
+
+    none = np.empty(0, np.int32)
+    starts = np.zeros(41, np.int64)
+    buckets = as_buckets([set(range(40))], 40)
+    decision = decide_kept(buckets, Comparisons.concatenate([]), compare, THRESHOLD, starts, none)
     assert decision.kept_for.tolist() == [-1] + [0] * 39
+    assert len(asked) == decision.rounds > 5
+    assert asked[0] == set(range(40))  # so that all texts are read in one go
 
 
 @pytest.mark.parametrize("count", [0, 3])
