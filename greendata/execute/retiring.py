@@ -206,14 +206,21 @@ def _move(action: Action, item: StoredObject, context: Context) -> str:
 def _moved_aside(
     action: Action, item: StoredObject, record: _Recorder, context: Context
 ) -> Quarantined:
+    (uri,) = held_places(action, context)
+    is_made = False
     try:
-        held = _copy_aside(action, item, context)
+        with suppress(PreconditionFailedError):  # made by an earlier try
+            copy_object(item, uri, context)
+            is_made = True
+        held = _copy_aside(action, item, uri, context)
         context.store.delete(action.uri, etag=item.etag)
     except (StoreUnreachableError, LockedError):
         raise  # what was begun is found when it is tried again
     except GreendataError as error:
-        (uri,) = held_places(action, context)
         kept = found_at(context.store, uri)
+        if kept is None and is_made:  # then nothing is found here any more, such as the bucket
+            words = f"{uri}: is not found, and was put there a moment ago."
+            raise StoreUnreachableError(words, hint="Look whether its bucket is there.") from error
         if kept is None or drop_copy(action, context):
             raise
         left = record.of("moved", held_uri=uri, held_etag=kept.item.etag)
@@ -221,11 +228,8 @@ def _moved_aside(
     return record.of("moved", held_uri=held.uri, held_etag=held.etag)
 
 
-def _copy_aside(action: Action, item: StoredObject, context: Context) -> StoredObject:
+def _copy_aside(action: Action, item: StoredObject, uri: str, context: Context) -> StoredObject:
     """The verified copy in quarantine, made now or by an earlier try."""
-    (uri,) = held_places(action, context)
-    with suppress(PreconditionFailedError):
-        copy_object(item, uri, context)
     try:
         held = context.store.head(uri)
     except ObjectNotFoundError as error:  # then the condition that failed was the source's
