@@ -60,12 +60,15 @@ def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 
 def list_uploads(store: Store, uri: str) -> Iterator[pa.RecordBatch]:
-    """Incomplete uploads at and below ``uri``; ``version_id`` is the upload's."""
+    """Incomplete uploads at and below ``uri``; ``version_id`` is the upload's, which is as old as
+    its beginning."""
     for uploads in _chunks(store.uploads(uri)):
+        started = pa.array([upload.started_at for upload in uploads], TIME)
         columns: dict[str, pa.Array | pa.Scalar] = {
             "uri": pa.array([upload.uri for upload in uploads]),
             "store_id": pa.array([upload.store_id for upload in uploads]),
-            "created_at": pa.array([upload.started_at for upload in uploads], TIME),
+            "created_at": started,
+            "modified_at": started,
             "size_bytes": pa.array([upload.size_bytes for upload in uploads], pa.int64()),
             "version_id": pa.array([upload.upload_id for upload in uploads]),
             "format": pa.scalar("upload"),

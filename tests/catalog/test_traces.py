@@ -120,6 +120,7 @@ def test_tags_go_with_an_object_through_its_classes(tmp_path: Path) -> None:
         outcome("tier", "l", at=moved[1], left_etag="etag-b/l"),
         tag("m"),
         outcome("tier", "m", at=moved[0], left_etag="etag-b/m"),
+        outcome("tier", "m", number=1, version_id="v9", at=moved[1], left_etag="etag-b/m"),
     )
     known = {key: dict(tags) for key, tags in told(tmp_path, KNOWN_TAGS).items() if tags}
     assert known == {"k@v3": {"owner": "a"}, "l": {"owner": "a"}}

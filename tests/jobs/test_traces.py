@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ policies:
     scope: {prefixes: ["B/uploads/"]}
     action: {abort_uploads: {older_than_days: 1}}
 """
-KINDS = {"tag", "hold", "tier", "restore", "quarantine", "expire"}
+KINDS = {"tag", "hold", "tier", "restore", "quarantine", "expire", "abort_uploads"}
 
 
 @pytest.fixture
@@ -56,6 +57,7 @@ def made(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     for key, body in bodies.items():
         more = {"StorageClass": "GLACIER"} if key.startswith("deep/") else {}
         s3.put_object(Bucket=name, Key=key, Body=body, **more)
+    s3.create_multipart_upload(Bucket=name, Key="uploads/i")
     (tmp_path / "p.yaml").write_text(POLICIES.replace("B/", f"s3://{name}/"))
     (tmp_path / "greendata.yaml").write_text(
         "limits: {max_percent: 100}\n"
@@ -70,7 +72,8 @@ def listed(uri: str) -> None:
 
 
 def planned(capsys: Capture, name: str) -> list[str]:
-    answer(capsys, "plan", "p.yaml", "-o", name)
+    later = f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%dT%H:%M:%S}"  # uploads are old then
+    answer(capsys, "plan", "p.yaml", "-o", name, "--as-of", later)
     return actions(name)
 
 
