@@ -381,7 +381,7 @@ def _unchanged_checks(policy: LoadedPolicy) -> Iterator[Check]:
                 "tier", "restore_state",
             )  # fmt: skip
         case "hold":
-            yield _check(Refusal.UNSUPPORTED, "store = 'file'", "store")
+            yield _check(Refusal.UNSUPPORTED, "store IN ('file', 'az')", "store")
             yield _check(Refusal.UNCHANGED, "is_held", "is_held")
         case "tag":
             same = [
