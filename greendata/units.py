@@ -128,3 +128,14 @@ def percent(part: float, whole: float) -> str:
 def format_count(number: int) -> str:
     """A number with its thousands set apart."""
     return f"{number:,}"
+
+
+def format_number(value: float) -> str:
+    """An amount: three digits that count, more of large ones."""
+    if value == 0:
+        return "0"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    if abs(value) >= 0.01:
+        return f"{value:.3g}"
+    return f"{value:.1e}"

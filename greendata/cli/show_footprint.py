@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from greendata.cli.output import print_line, print_table, visible
-from greendata.units import format_bytes, format_count
+from greendata.units import format_bytes, format_count, format_number
 
 if TYPE_CHECKING:
     from greendata.footprint.ranges import Range, UsdRange
@@ -94,17 +94,8 @@ def _show_intensities(intensities: tuple[Intensity, ...]) -> None:
 def _bounds(amount: Range | UsdRange | None, *, is_part: bool = False) -> str:
     if amount is None:
         return _UNKNOWN
-    low, central, high = (_digits(float(x)) for x in (amount.low, amount.central, amount.high))
+    low, central, high = (
+        format_number(float(x)) for x in (amount.low, amount.central, amount.high)
+    )
     shown = central if low == central == high else f"{central} ({low} to {high})"
     return shown + _PART if is_part else shown
-
-
-def _digits(value: float) -> str:
-    """Three digits that count, more of large amounts; zeros at their end count too."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    if abs(value) >= 1:
-        return f"{value:.2f}"
-    return f"{value:#.3g}"

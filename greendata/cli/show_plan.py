@@ -13,11 +13,10 @@ from greendata.plan.render import (
     age_warning,
     bounds_text,
     headline,
-    number_text,
     payback_text,
     several_text,
 )
-from greendata.units import format_bytes, format_count
+from greendata.units import format_bytes, format_count, format_number
 
 if TYPE_CHECKING:
     from greendata.plan.compare import Difference
@@ -80,8 +79,8 @@ def _cells(found: Totals) -> tuple[str, ...]:
     return (
         format_count(found.objects),
         format_bytes(found.size_bytes),
-        number_text(float(found.fees_usd)),
-        number_text(float(found.monthly_saving_usd)) + (" +?" if found.unknown_savings else ""),
+        format_number(float(found.fees_usd)),
+        format_number(float(found.monthly_saving_usd)) + (" +?" if found.unknown_savings else ""),
         payback_text(found),
         bounds_text(found.energy_kwh),
         bounds_text(found.carbon_kgco2e),
@@ -107,8 +106,8 @@ def show_difference(found: Difference) -> None:
                 format_count(entry.added),
                 format_count(entry.removed),
                 format_count(entry.changed),
-                number_text(float(entry.fees_usd)),
-                number_text(float(entry.monthly_saving_usd)),
+                format_number(float(entry.fees_usd)),
+                format_number(float(entry.monthly_saving_usd)),
                 str(entry.irreversible),
             )
             for entry in found.policies

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from greendata.cli.output import print_line, visible, visible_uri
-from greendata.plan.render import number_text
-from greendata.units import format_count
+from greendata.units import format_count, format_number
 
 if TYPE_CHECKING:
     from greendata.jobs.explain import ExplainedPrice, PolicyExplanation
@@ -83,11 +82,11 @@ def _price(found: ExplainedPrice) -> str:
     saved = (
         "what nobody knows beforehand"
         if saving is None
-        else f"{number_text(float(saving))} USD a month"
+        else f"{format_number(float(saving))} USD a month"
     )
     days = found.payback_days
     back = "" if days is None else f"; pays back after {days} d" if days else "; at once"
-    return f"costs {number_text(float(found.fees_usd or 0))} USD once, saves {saved}{back}"
+    return f"costs {format_number(float(found.fees_usd or 0))} USD once, saves {saved}{back}"
 
 
 def _show_verdict(verdict: PolicyVerdict) -> None:

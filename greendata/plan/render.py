@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from greendata.units import format_number
+
 if TYPE_CHECKING:
     from greendata.plan.compare import Difference
     from greendata.plan.document import Bounds, PlanDocument, PolicyTotals, Stays, Totals
@@ -363,7 +365,7 @@ def size_text(size_bytes: int) -> str:
     """In the largest unit of which there is a tenth."""
     amount = abs(size_bytes)
     unit, name = next((found for found in _UNITS if amount >= found[0] / 10), (1, "bytes"))
-    return f"{number_text(size_bytes / unit)} {name}"
+    return f"{format_number(size_bytes / unit)} {name}"
 
 
 def _signed_size(size_bytes: int) -> str:
@@ -374,12 +376,12 @@ def _money(value: Decimal, *, signed: bool = False) -> str:
     """Cents, or what there is below them; never rounded to nothing."""
     amount = value if signed else abs(value)
     if amount and abs(amount) < Decimal("0.005"):
-        return number_text(float(amount))
+        return format_number(float(amount))
     return f"{amount:,.2f}"
 
 
 def _signed(value: float | Decimal) -> str:
-    text = number_text(float(value))
+    text = format_number(float(value))
     return f"+{text}" if value > 0 else text
 
 
@@ -408,16 +410,5 @@ def bounds_text(found: Bounds | None) -> str:
     """Central value with what it lies between."""
     if found is None:
         return "?"
-    low, central, high = map(number_text, (found.low, found.central, found.high))
+    low, central, high = map(format_number, (found.low, found.central, found.high))
     return central if low == central == high else f"{central} ({low} to {high})"
-
-
-def number_text(value: float) -> str:
-    """Three digits that count; more of large amounts."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    if abs(value) >= 0.01:
-        return f"{value:.3g}"
-    return f"{value:.1e}"

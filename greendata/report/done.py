@@ -15,6 +15,7 @@ from greendata.report.figures import (
     count_cell,
     digits,
     name_cell,
+    newest_of,
     time_cell,
     usd_cell,
     words_cell,
@@ -162,9 +163,6 @@ def _cells(savings: Savings, unit: Unit) -> tuple[Cell, ...]:
 
 
 def _runs_table(found: DoneSection) -> Table:
-    note = ""
-    if found.total_runs > len(found.runs):
-        note = f"The newest {len(found.runs):,} of {found.total_runs:,} runs."
     return Table(
         key="runs",
         title="Runs",
@@ -181,7 +179,7 @@ def _runs_table(found: DoneSection) -> Table:
             Column(title="Why not all", definition="run"),
         ),
         rows=tuple(Row(cells=_run_cells(run)) for run in found.runs),
-        note=note,
+        note=newest_of(len(found.runs), found.total_runs, "runs"),
     )
 
 

@@ -174,3 +174,8 @@ def _percent(value: float, whole: float) -> float:
 def counted(number: int, noun: str) -> str:
     """``1 object``, ``2,000 objects``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def newest_of(shown: int, total: int, words: str) -> str:
+    """Says below a table that it does not show all."""
+    return f"The newest {shown:,} of {total:,} {words}." if total > shown else ""

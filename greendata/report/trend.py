@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from greendata.report.figures import (
     bytes_cell,
     count_cell,
+    newest_of,
     share_cell,
     time_cell,
     words_cell,
@@ -127,7 +128,7 @@ def _scans_table(found: TrendSection) -> Iterator[Table]:
             Column(title="Took", definition="scan", is_number=True),
         ),
         rows=tuple(rows),
-        note=_left_out(len(found.scans), found.total_scans, "scans"),
+        note=newest_of(len(found.scans), found.total_scans, "scans"),
     )
 
 
@@ -157,10 +158,6 @@ def _refreshes_table(found: TrendSection) -> Iterator[Table]:
             Column(title="Rows", definition="refresh", is_number=True),
         ),
         rows=tuple(rows),
-        note=_left_out(len(found.refreshes), found.total_refreshes, "refreshes"),
+        note=newest_of(len(found.refreshes), found.total_refreshes, "refreshes"),
         is_folded=True,
     )
-
-
-def _left_out(shown: int, total: int, words: str) -> str:
-    return f"The newest {shown:,} of {total:,} {words}." if total > shown else ""

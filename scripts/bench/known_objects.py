@@ -78,11 +78,12 @@ def rows(numbers: range, objects: int, store_id: str, options: str, scan_id: str
         "documents_scan_id": scan_id,
         "read_options": options,
     }
-    single = {"object_id": ids, "uri": uris, "etag": etags, "size_bytes": map(size_of, numbers)}
+    sizes = [size_of(number) for number in numbers]
+    single = {"object_id": ids, "uri": uris, "etag": etags, "size_bytes": sizes}
     schema = SCHEMAS["objects"]
     return pa.table(
         {
-            field.name: pa.array(list(single[field.name]), field.type)
+            field.name: pa.array(single[field.name], field.type)
             if field.name in single
             else pa.repeat(pa.scalar(same.get(field.name), field.type), len(uris))
             for field in schema

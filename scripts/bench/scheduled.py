@@ -45,7 +45,12 @@ def listed_passes(
 ) -> Iterator[tuple[measure.Run, dict[str, Any]]]:
     """Passes that list a bucket and scan what changed in it, which is nothing."""
     catalog = folder / "listed"
-    seed = [sys.executable, measure.BENCHMARKS / "known_objects.py", catalog, str(objects)]
+    seed: list[str | Path] = [
+        sys.executable,
+        measure.BENCHMARKS / "known_objects.py",
+        catalog,
+        str(objects),
+    ]
     with listing.bucket(objects) as environment:
         measure.run(seed, environment=environment)
         for _ in range(repeats):

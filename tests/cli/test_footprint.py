@@ -59,7 +59,7 @@ def test_for_people_amounts_stand_between_their_bounds(capsys: Capture) -> None:
     assert run(["footprint"]) == 0
     shown = capsys.readouterr().out
     assert "857 (782 to 857)" in shown
-    assert "65.53 (24.59 to 182)" in shown
+    assert "65.5 (24.6 to 182)" in shown
     assert "incomplete uploads, of unknown size and not counted: 1." in shown
     assert "price of s3 \\x1b[31mSNOW in an unknown region: 1 object, 5 bytes" in shown
     assert "\x1b" not in shown
