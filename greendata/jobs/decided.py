@@ -30,10 +30,9 @@ def load_partners(connection: DuckDBPyConnection, texts: TextDocuments, decision
     left = left[np.lexsort((compared.better[left], compared.worse[left]))]
     worse = compared.worse[left]
     unverified = left[np.flatnonzero(np.diff(worse, prepend=-1))]
-    for name, pairs in (("near", near), ("unverified", unverified)):
-        shares = {"jaccard": compared.jaccard[pairs], "containment": _containment(compared, pairs)}
-        sides = _sides(texts, compared, pairs)
-        register_arrays(connection, name, sides | shares)
+    shares = {"jaccard": compared.jaccard[near], "containment": _containment(compared, near)}
+    register_arrays(connection, "near", _sides(texts, compared, near) | shares)
+    register_arrays(connection, "unverified", _sides(texts, compared, unverified))
 
 
 def _containment(compared: Comparisons, pairs: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -52,8 +52,8 @@ _NAMES = (
 # ``near`` and ``unverified`` are of one document of a text; ``copied`` has all of copied texts.
 _DUPLICATES = """
 CREATE OR REPLACE TEMP VIEW partners AS
-    SELECT {columns}, 'near' AS kind FROM near UNION ALL
-    SELECT {columns}, 'candidate' AS kind FROM unverified;
+    SELECT {columns}, jaccard, containment, 'near' AS kind FROM near UNION ALL
+    SELECT {columns}, NULL::DOUBLE, NULL::DOUBLE, 'candidate' AS kind FROM unverified;
 CREATE OR REPLACE TEMP TABLE copied_duplicates AS
     SELECT d.position, d.row_group, d.text_bytes, p.* EXCLUDE (position, row_group, text_bytes)
     FROM copied d JOIN partners p USING (digest_high, digest_low) WHERE d.position <> d.first
@@ -97,5 +97,5 @@ CREATE OR REPLACE TEMP VIEW duplicate_rows AS {shown};
 
 _COLUMNS = (
     "position, row_group, text_bytes, digest_high, digest_low, kept_position, kept_row_group,"
-    " kept_text_bytes, kept_high, kept_low, jaccard, containment"
+    " kept_text_bytes, kept_high, kept_low"
 )
