@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from greendata.config import LimitSettings
-from greendata.errors import LimitExceededError, LockedError, PolicyCaseError
+from greendata.errors import LimitExceededError, LockedError, PolicyCaseError, UsageError
 from greendata.execute.lease import Leases
 from greendata.jobs.print_schedule import SCHEDULERS, render_schedule
 from greendata.jobs.run_history import RunsRequest, find_runs
@@ -183,6 +183,21 @@ def test_two_schedulers_do_not_both_work(place: Path) -> None:
     with Leases(LocalStore(), [root], run_id="schedule"), pytest.raises(LockedError):
         run_scheduled(request(place), progress=Progress())
     assert len(names(place)) == 4
+
+
+def test_what_another_holds_is_taken_over_when_asked_for(place: Path) -> None:
+    root = f"{path_to_uri(str(place / 'catalog'))}/"
+    with Leases(LocalStore(), [root], run_id="schedule"):
+        found = run_scheduled(
+            request(place, with_scan=False, break_lease=True), progress=Progress()
+        )
+    assert found.outcome == "success"
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_done(place: Path) -> None:
+    with pytest.raises(UsageError, match="does not say which format"):
+        run_scheduled(request(place, report=place / "report.bin"), progress=Progress())
+    assert not (place / "catalog").exists()
 
 
 def test_outside_its_window_it_is_postponed_until_the_deadline(place: Path) -> None:
