@@ -164,7 +164,9 @@ class _Places:
         """The place of each of these, which are all in the set."""
         words = numbers >> _WORD
         below = (np.uint64(1) << (numbers & _BIT)) - np.uint64(1)
-        return self._before[words] + np.bitwise_count(self._bits[words] & below)
+        places: NDArray[np.uint32] = self._before[words]
+        places += np.bitwise_count(self._bits[words] & below)
+        return places
 
 
 def repeated_entries(entries: NDArray[np.uint64]) -> NDArray[np.uint64]:
