@@ -16,7 +16,12 @@ from greendata.execute.units import read_actions
 from greendata.plan.actions import ACTIONS
 from tests.execute.made_context import NOW
 
-STAYS: dict[str, Any] = {"uri": "s3://b/stays", "store_id": "s3:aws", "version_id": None, "etag": "e"}
+STAYS: dict[str, Any] = {
+    "uri": "s3://b/stays",
+    "store_id": "s3:aws",
+    "version_id": None,
+    "etag": "e",
+}
 KNOWN = Survivor(**STAYS, basis="sha256:0")
 BASE: dict[str, Any] = {field.name: None for field in ACTIONS} | {
     "action_id": "a", "group_id": "a", "kind": "quarantine", "uri": "s3://b/goes",
