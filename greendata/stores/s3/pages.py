@@ -27,7 +27,9 @@ def read_pages(sdk: Any) -> None:
     Of an entry it gives what this program asks for: key, size, ETag, class, version and time.
     """
     for operation in ("ListObjectsV2", "ListObjectVersions"):
-        sdk.meta.events.register_first(f"before-parse.s3.{operation}", _read_page)
+        # Handlers of ``*`` come before those of ``s3``, among which one parses the whole body to
+        # see whether it is an error: of a page nothing is left for it.
+        sdk.meta.events.register_first(f"before-parse.*.{operation}", _read_page)
 
 
 def _read_page(
