@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from greendata.config import StoreSettings
     from greendata.progress import Progress
     from greendata.stores.opening import Stores
+    from greendata.stores.records import ContainerRules
 
 LONGEST_TRUST_DAYS = 30
 """A server that was probed longer ago is probed again before it is changed."""
@@ -32,6 +33,8 @@ NEEDED = {
     **dict.fromkeys(("bring_back", "left_alone"), "read"),
 }
 """What of ``doctor`` an action relies on."""
+
+_VERSIONS = "versioning"
 
 # Preconditions only keep others' writes from being lost: where nobody else writes, a look at the
 # object right before is as good. Whatever else a probe found is never waived.
@@ -85,8 +88,10 @@ def find_ways(
             diagnosis = diagnose(store.store_of(root), root, now=now, progress=progress)
             keep_diagnosis(catalog, diagnosis)
             document = json.loads(json.dumps(diagnosis.as_dict(), default=str))
-        _refuse_rules(root, wanted, store, grace_days)
-        found[root] = _way(root, wanted, document, settings_for(root, store.settings))
+        rules = store.rules(root)
+        _refuse_rules(root, wanted, rules, grace_days)
+        settings = settings_for(root, store.settings)
+        found[root] = _way(root, wanted, document, settings, is_versioned=rules.versioning == "on")
     return found
 
 
@@ -109,9 +114,9 @@ def _age(document: Mapping[str, Any], now: datetime) -> timedelta:
     return now - datetime.fromisoformat(str(document["checked_at"]))
 
 
-def _refuse_rules(root: str, wanted: Iterable[str], store: Stores, grace_days: int) -> None:
+def _refuse_rules(root: str, wanted: Iterable[str], rules: ContainerRules, grace_days: int) -> None:
     needed = {NEEDED[kind] for kind in wanted}
-    for conflict in find_conflicts(store.rules(root), root, grace_days=grace_days):
+    for conflict in find_conflicts(rules, root, grace_days=grace_days):
         hit = sorted(needed.intersection(conflict.actions))
         if hit:
             raise UnsupportedError(
@@ -122,11 +127,18 @@ def _refuse_rules(root: str, wanted: Iterable[str], store: Stores, grace_days: i
 
 
 def _way(
-    root: str, wanted: Collection[str], document: Mapping[str, Any], settings: StoreSettings
+    root: str,
+    wanted: Collection[str],
+    document: Mapping[str, Any],
+    settings: StoreSettings,
+    *,
+    is_versioned: bool,
 ) -> Way:
     honoured = {
         entry["name"] for entry in document["findings"] if entry["verdict"] == Verdict.HONOURED
     }
+    # a bucket whose versioning was suspended since then deletes for ever what a marker would hide
+    honoured = honoured - {_VERSIONS} | ({_VERSIONS} if is_versioned else set())
     trusted = honoured | _ABOUT_RACES if settings.exclusive_writer else honoured
     for need in sorted({"lease", *(NEEDED[kind] for kind in wanted)}):
         lacking = min((needed - trusted for needed in NEEDS[need]), key=len)
@@ -139,7 +151,7 @@ def _way(
             )
     return Way(
         root=root,
-        is_versioned="versioning" in honoured,
+        is_versioned=is_versioned,
         copies_conditionally={"copy-source-if-match", "copy-if-absent"} <= trusted,
         deletes_conditionally="delete-if-match" in honoured,
         is_exclusive=settings.exclusive_writer,

@@ -117,6 +117,32 @@ def test_an_empty_prefix_of_a_bucket_can_be_probed(s3: Any, bucket: str) -> None
         diagnosed(Stores().store_of(uri), "s3://no-such-bucket-at-all/x")
 
 
+@pytest.mark.parametrize(("before", "now"), [("on", "suspended"), ("off", "on"), ("on", None)])
+def test_whether_versions_are_kept_is_asked_at_every_run(
+    before: str, now: str | None, tmp_path: Path
+) -> None:
+    rules = {"versioning": before}
+
+    class Changing(WithClasses):
+        def rules(self, uri: str) -> ContainerRules:
+            return ContainerRules(versioning=rules["versioning"])
+
+    inner, root = Changing(keeps_versions=before == "on"), "s3://b/"
+    inner.put(f"{root}a", b"a")
+    store = Stores(around=lambda _: inner)
+    catalog = Catalog.open(LocalPlace(tmp_path), create=True)
+
+    def is_versioned() -> bool:
+        kinds = {root: {"quarantine", "expire"}}
+        return find_ways(kinds, catalog=catalog, store=store, now=NOW, progress=Progress())[
+            root
+        ].is_versioned
+
+    assert is_versioned() is (before == "on")
+    rules["versioning"] = now  # type: ignore[assignment]
+    assert is_versioned() is (now == "on")
+
+
 def test_the_result_is_kept_in_the_catalog(tmp_path: Path, capsys: Any) -> None:
     catalog, place = tmp_path / "c", tmp_path / "data"
     place.mkdir()
