@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import Any
 
 import boto3
@@ -11,7 +12,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
-from greendata.stores.s3.pages import read_pages
+from greendata.errors import StoreUnreachableError
+from greendata.stores.s3.pages import read_pages, whole_listing
 
 NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 OBJECTS = """<?xml version="1.0" encoding="UTF-8"?>
@@ -102,3 +104,44 @@ def test_a_page_that_is_cut_off_is_no_page(body: str) -> None:
     client = answered(body, is_ours=True)
     with pytest.raises((ResponseParserError, ClientError)):
         client.list_objects_v2(Bucket="b")
+
+
+ENTRY = (
+    "<Contents><Key>a</Key><LastModified>2024-01-01T00:00:00Z</LastModified><Size>1</Size>"
+    "</Contents>"
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",  # botocore takes each of these for a bucket that is empty, or for all there is
+        "<html><body>Sign in to this network</body></html>",
+        "<ListBucketResult/>",
+        f"<ListBucketResult><IsTruncated>true</IsTruncated><NextMarker/>{ENTRY}</ListBucketResult>",
+        "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+        *(
+            f"<ListBucketResult><IsTruncated>false</IsTruncated>{ENTRY.replace(*change)}"
+            "</ListBucketResult>"
+            for change in (("Key", "Kay"), ("Size", "Sighs"), (">1<", ">one<"), ("2024", "MMXX"))
+        ),
+    ],
+)
+def test_what_is_no_whole_listing_is_never_taken_for_one(body: str) -> None:
+    client = answered(body, is_ours=True)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="b")
+    with pytest.raises(StoreUnreachableError):
+        list(whole_listing(pages, "s3://b/"))
+
+
+def test_a_listing_that_goes_round_in_circles_ends() -> None:
+    tokens = itertools.cycle("abcde")
+    pages = ({"IsTruncated": True, "NextContinuationToken": token} for token in tokens)
+    with pytest.raises(StoreUnreachableError, match="again and again"):
+        list(whole_listing(pages, "s3://b/"))
+
+
+def test_versions_of_one_key_fill_many_pages() -> None:
+    tokens = ({"NextKeyMarker": "a", "NextVersionIdMarker": f"v{n}"} for n in range(20))
+    pages = [{"IsTruncated": True, **token} for token in tokens]
+    assert len(list(whole_listing([*pages, {"IsTruncated": False}], "s3://b/"))) == 21

@@ -7,10 +7,12 @@ every answer that is not an ordinary page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
+
+from greendata.errors import StoreUnreachableError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 _LISTED = {"Contents": "Contents", "Version": "Versions", "DeleteMarker": "DeleteMarkers"}
 _PAGES = frozenset({"ListBucketResult", "ListVersionsResult"})
 _NOTHING = b"<ListBucketResult/>"
+_MORE = "IsTruncated"
 _OK = 200
 
 
@@ -43,10 +46,45 @@ def _read_page(
         if _name(root) not in _PAGES:
             return
         found = _page(root)
-    except (ElementTree.ParseError, KeyError, ValueError):
+    except ElementTree.ParseError:
         return  # botocore says what is wrong with it
+    except (KeyError, ValueError) as error:
+        raise _unreadable("S3", f"has an entry that cannot be read ({error})") from error
     customized_response_dict.update(found)
     response_dict["body"] = _NOTHING
+
+
+def whole_listing(pages: Iterable[dict[str, Any]], uri: str) -> Iterator[dict[str, Any]]:
+    """The pages of a listing to its very end.
+
+    What an answer leaves out would count as gone; botocore takes the page of a proxy, or no answer
+    at all, for a bucket without objects.
+
+    Raises:
+        StoreUnreachableError: a page is none, one is missing, or they come round again.
+    """
+    page: dict[str, Any] = {_MORE: False}
+    kept, steps, most = None, 0, 1
+    for page in pages:
+        if _MORE not in page:
+            raise _unreadable(uri, "is no page of it")
+        yield page
+        token = [page.get(name) for name in _TOKENS] if page[_MORE] else None
+        if token is not None and token == kept:
+            raise _unreadable(uri, "begins again and again")
+        steps += 1
+        if steps == most:  # Brent: one token is kept, whatever the listing's length
+            kept, steps, most = token, 0, 2 * most
+    if page[_MORE]:
+        raise _unreadable(uri, "ends before its end")
+
+
+def _unreadable(uri: str, words: str) -> StoreUnreachableError:
+    return StoreUnreachableError(
+        f"{uri}: what S3 answered to a listing {words}.",
+        hint="Check the endpoint, and what is between.",
+        is_retryable=True,
+    )
 
 
 class _Names(dict[str, str]):
@@ -68,7 +106,7 @@ def _page(root: Element) -> dict[str, Any]:
         name = names[child.tag]
         if name in _LISTED:
             entry = {names[part.tag]: part.text or "" for part in child}
-            page.setdefault(_LISTED[name], []).append(_entry(entry))
+            page.setdefault(_LISTED[name], []).append(_entry(name, entry))
         elif name == "CommonPrefixes":
             prefixes = [{"Prefix": part.text or ""} for part in child]
             page.setdefault(name, []).extend(prefixes)
@@ -77,16 +115,16 @@ def _page(root: Element) -> dict[str, Any]:
     return page
 
 
-def _entry(texts: dict[str, str]) -> dict[str, Any]:
+def _entry(kind: str, texts: dict[str, str]) -> dict[str, Any]:
     """One entry: empty texts are left out, as botocore leaves out what is not there."""
     found: dict[str, Any] = {
         name: texts[name] for name in ("ETag", "StorageClass", "VersionId") if texts.get(name)
     }
     found["Key"] = texts["Key"]
     found["LastModified"] = _time(texts["LastModified"])
-    if "Size" in texts:
+    if kind != "DeleteMarker":
         found["Size"] = int(texts["Size"])
-    if "IsLatest" in texts:
+    if kind != "Contents":
         found["IsLatest"] = _is_true(texts["IsLatest"])
     return found
 
@@ -107,7 +145,9 @@ def _is_true(text: str) -> bool:
 
 
 _VALUES: Mapping[str, Callable[[str], Any]] = {
-    "IsTruncated": _is_true,
+    _MORE: _is_true,
     "KeyCount": int,
     "MaxKeys": int,
 }
+
+_TOKENS = ("NextContinuationToken", "NextKeyMarker", "NextVersionIdMarker", "NextUploadIdMarker")

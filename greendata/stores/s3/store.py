@@ -51,6 +51,7 @@ from greendata.stores.s3.client import Client, S3Settings, head_object, translat
 from greendata.stores.s3.copies import InsideCopy, copy_inside
 from greendata.stores.s3.deletes import MOST_KEYS, Named, can_be_listed, delete_together
 from greendata.stores.s3.listing import pending_upload, stored_object, stored_version
+from greendata.stores.s3.pages import whole_listing
 from greendata.stores.s3.rules import read_rules
 from greendata.stores.uris import S3, ObjectUri, parse_uri
 
@@ -425,7 +426,8 @@ class S3Store(Store):
         """Pages of a listing; a page that fails is asked for again, not the whole listing."""
         paginator = self._client.listing_sdk.get_paginator(call)
         with translated(str(target)):
-            yield from paginator.paginate(**self._place(target), **options)
+            pages = paginator.paginate(**self._place(target), **options)
+            yield from whole_listing(pages, str(target))
 
     def _key(self, target: ObjectUri) -> dict[str, Any]:
         if not target.key:
