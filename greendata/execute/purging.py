@@ -25,7 +25,7 @@ from greendata.execute.copying import COMPARED, digest_of
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, outcome_of
 from greendata.execute.pins import is_pinned, unpin_all
 from greendata.execute.quarantine import QUARANTINE, Quarantined
-from greendata.execute.records import Action, Outcome, Status, Survivor, skipped
+from greendata.execute.records import Action, Outcome, Status, Survivor, failed, skipped
 
 if TYPE_CHECKING:
     from greendata.execute.runstate import RunState
@@ -273,7 +273,11 @@ class PurgeHandler(Handler):
             except GreendataError as error:
                 found[entry.action.action_id] = outcome_of(error)
                 continue
-            if any(_is_named(entry, item) and item.is_latest for item in listed[uri]):
+            named = [item for item in listed[uri] if _is_named(entry, item)]
+            if not named:  # it was there a moment ago, so that the listing lacks more than this
+                words = f"{uri}: the listing of its versions does not name it."
+                found[entry.action.action_id] = failed("unreachable", words)
+            elif any(item.is_latest for item in named):
                 words = f"{uri}: is the current version again."
                 found[entry.action.action_id] = skipped("changed", words)
         left = [entry for entry in going if entry.action.action_id not in found]

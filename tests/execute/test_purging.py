@@ -208,6 +208,18 @@ def test_what_became_current_again_stays(tmp_path: Path) -> None:
     assert grave.store.read(grave.world.a) == b"same"
 
 
+def test_a_listing_that_lacks_the_version_does_not_let_it_go(tmp_path: Path) -> None:
+    grave = Grave(made_world("versioned", tmp_path), "expire")
+    grave.store.delete(grave.world.a, version_id=grave.held.marker_version_id)  # it is current
+
+    class Short(StoreWrapper):
+        def _around(self, call: Call) -> Any:
+            return iter(()) if call.name == "versions" else super()._around(call)
+
+    assert grave.purge(Short(grave.store)).reason == "unreachable"
+    assert grave.store.read(grave.world.a) == b"same"
+
+
 def test_a_noncurrent_version_goes_and_the_current_stays(tmp_path: Path) -> None:
     world = made_world("versioned", tmp_path)
     old = world.store.head(world.a)
