@@ -15,9 +15,9 @@ from greendata.errors import (
     StoreUnreachableError,
 )
 from greendata.execute.pins import PINS, pin_uri
-from greendata.execute.purging import BYTES
 from greendata.execute.quarantine import QUARANTINE, Quarantined
 from greendata.execute.records import Status, step_id
+from greendata.execute.surviving import BYTES
 from greendata.stores.transfer import sha256_of
 
 if TYPE_CHECKING:

@@ -21,25 +21,25 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greendata.errors import GreendataError, ObjectNotFoundError
-from greendata.execute.copying import COMPARED, digest_of
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, outcome_of
 from greendata.execute.pins import is_pinned, unpin_all
 from greendata.execute.quarantine import QUARANTINE, Quarantined
-from greendata.execute.records import Action, Outcome, Status, Survivor, failed, skipped
+from greendata.execute.records import Action, Outcome, Status, failed, skipped
+from greendata.execute.surviving import is_weak, replaced, survived
 
 if TYPE_CHECKING:
     from greendata.execute.runstate import RunState
     from greendata.model import StoredObject
+    from greendata.stores.base import Store
     from greendata.stores.records import ObjectDetails
-
-BYTES = "sha256:"
-"""A survivor's basis that begins so has the very bytes of the object, or of what was made of it."""
 
 MOST_TOGETHER = 50
 """Versions that are removed as one; each was looked at before the first of them goes."""
 
 MOST_BYTES_TOGETHER = 64 << 20
 """Of these together, since each may be read with its survivor: seconds, not hours, go by."""
+
+RowsStand = Callable[["Store", "StoredObject", Sequence["StoredObject"], int], bool]
 
 _OF_UNDO = "undo-"
 """Begins the id, in journals of purge, of what an undo left in quarantine."""
@@ -196,12 +196,22 @@ class PurgeHandler(Handler):
         policies_stand: the policies of the run were shown, and are what they were.
         leaving: URIs of what pending actions are about to move away.
         by: who purges, for the tombstone.
+        rows_stand: whether an object has so many different rows, and others have them all, read
+            now; without it no local file goes that only its rows prove.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"purge"})
 
-    def __init__(self, *, policies_stand: bool, leaving: Collection[str], by: str) -> None:
+    def __init__(
+        self,
+        *,
+        policies_stand: bool,
+        leaving: Collection[str],
+        by: str,
+        rows_stand: RowsStand = lambda store, item, survivors, count: False,
+    ) -> None:
         self._policies_stand, self._leaving, self._by = policies_stand, leaving, by
+        self._rows_stand = rows_stand
 
     def act(
         self, action: Action, before: Mapping[str, Any], context: Context, *, is_resumed: bool
@@ -329,18 +339,28 @@ class PurgeHandler(Handler):
                 return skipped("policy", f"{held.uri}: {words}.")
             return ""
         if held.cause == "tier":
-            return _replaced(held, details, context)
+            return replaced(held, details, context)
         if not held.survivors:
             return skipped("no-survivor", f"{held.uri}: the journal names no copy that stays.")
         digest = ""
         for survivor in held.survivors:
             if survivor.uri in self._leaving:
                 return skipped("no-survivor", f"{survivor.uri}: is about to be moved away.")
-            found = _survived(held, survivor, details, context)
+            found = survived(held, survivor, details, context)
             if isinstance(found, Outcome):
                 return found
             digest = digest or found
+        if is_weak(held) and not self._rows_still_stand(held, details, context):
+            words = "its rows, or those of what stands for it, are not what was compared"
+            return skipped("no-survivor", f"{held.uri}: {words}.")
         return digest
+
+    def _rows_still_stand(
+        self, held: Quarantined, details: ObjectDetails, context: Context
+    ) -> bool:
+        there = [context.store.head(survivor.uri) for survivor in held.survivors]
+        count = int(held.survivors[0].basis.rpartition(":")[2])
+        return self._rows_stand(context.store, details.item, there, count)
 
     def _marker(self, action: Action, held: Quarantined, context: Context) -> Outcome:
         if not self._policies_stand:
@@ -396,67 +416,6 @@ def _own_problem(held: Quarantined, details: ObjectDetails, context: Context) ->
     if is_alone and held.cause != "recompress" and is_pinned(held.uri, context):
         return skipped("pinned", f"{held.uri}: copies of it are in quarantine in its favour.")
     return None
-
-
-def _survived(
-    held: Quarantined, survivor: Survivor, details: ObjectDetails, context: Context
-) -> Outcome | str:
-    """The survivor, read now; its SHA-256 where that of the object is the same."""
-    try:
-        there = context.store.details(survivor.uri)
-    except ObjectNotFoundError:
-        return skipped("no-survivor", f"{survivor.uri}: is not there any more.")
-    if there.is_archived and there.restore_state != "restored":
-        return skipped("no-survivor", f"{survivor.uri}: is archived.")
-    if _is_same_object(there.item, details.item):
-        return skipped("no-survivor", f"{survivor.uri}: is the object in quarantine itself.")
-    proved = survivor.basis.removeprefix(BYTES) if survivor.basis.startswith(BYTES) else None
-    if proved is None:
-        if there.item.etag != survivor.etag:
-            return skipped("no-survivor", f"{survivor.uri}: is not what was compared.")
-        digest_of(there.item, context)  # raises where it cannot be read to its end
-        return ""
-    found = digest_of(there.item, context)
-    is_other_content = held.cause == "recompress"
-    is_unreadable = details.is_archived and details.restore_state != "restored"
-    expected = proved if is_other_content or is_unreadable else digest_of(details.item, context)
-    if found != expected:
-        return skipped("no-survivor", f"{survivor.uri}: does not have the bytes any more.")
-    return "" if is_other_content else found
-
-
-def _is_same_object(one: StoredObject, other: StoredObject) -> bool:
-    """Whether a survivor is only another name of what is to be removed, such as a link to it."""
-    if one.uri.startswith("file:") and other.uri.startswith("file:"):
-        return one.etag == other.etag  # which has the inode in it
-    return (one.store_id, one.uri, one.version_id) == (other.store_id, other.uri, other.version_id)
-
-
-def _replaced(held: Quarantined, details: ObjectDetails, context: Context) -> Outcome | str:
-    """Whether the current version, in another class, has the bytes of an earlier one."""
-    try:
-        there = context.store.details(held.uri)
-    except ObjectNotFoundError:
-        return skipped("no-survivor", f"{held.uri}: has no current version.")
-    if there.item.size_bytes != details.item.size_bytes:
-        return skipped("no-survivor", f"{held.uri}: its current version has another size.")
-    archived = [entry for entry in (there, details) if _is_unreadable(entry)]
-    if not archived:
-        digest = digest_of(details.item, context)
-        if digest_of(there.item, context) != digest:
-            return skipped("no-survivor", f"{held.uri}: its current version has other bytes.")
-        return digest
-    names = [n for n in COMPARED if n in there.checksums and n in details.checksums]
-    pairs = [(there.checksums[name], details.checksums[name]) for name in names[:1]]
-    if not all(one == other for one, other in pairs):
-        return skipped("no-survivor", f"{held.uri}: its current version has other bytes.")
-    if not pairs and there.item.etag != details.item.etag:
-        return skipped("archived", f"{held.uri}: nothing compares it while it is archived.")
-    return ""
-
-
-def _is_unreadable(details: ObjectDetails) -> bool:
-    return details.is_archived and details.restore_state != "restored"
 
 
 def _remove(held: Quarantined, item: StoredObject, context: Context) -> None:

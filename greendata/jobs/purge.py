@@ -23,6 +23,7 @@ from greendata.jobs.results import catalog_place
 from greendata.jobs.runs import record_run
 from greendata.jobs.runs import runs_uri as runs_uri_of
 from greendata.jobs.ways import find_ways, root_of
+from greendata.jobs.whole_rows import rows_stand
 from greendata.model import SCHEMA_VERSION
 from greendata.operating.records import CarbonSettings
 from greendata.stores.opening import Stores
@@ -295,6 +296,7 @@ class _Purging:
             policies_stand=self._run.policies_stand,
             leaving=self._prepared.leaving,
             by=_who(),
+            rows_stand=rows_stand,
         )
         ended = self._part.run(
             self._units(),

@@ -41,20 +41,23 @@ from greendata.recompress.digests import row_digests
 from greendata.recompress.positions import without_position
 from greendata.recompress.refusals import RefusalReason, RefusedSourceError
 from greendata.recompress.sources import Grade
-from greendata.shards.base import translated_errors
-from greendata.shards.choosing import ChosenShard
+from greendata.shards.base import ReadOptions, translated_errors
+from greendata.shards.choosing import ChosenShard, choose_shards
 from greendata.sql import temporary_duckdb
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
+    from numpy.typing import NDArray
 
     from greendata.catalog.tables import Catalog
+    from greendata.model import StoredObject
     from greendata.progress import Progress
     from greendata.stores.base import Store
 
 MEMORY_BYTES = 1 << 30
 
 _REQUEST_BYTES = 8 << 20
+_DIGEST = np.dtype([("low", "<i8"), ("high", "<i8")])
 _KEPT_ROWS = 1 << 18  # digests that go into the table at once
 _SKIPPED = (
     UnreadableShardError, LimitExceededError, DeniedError, ObjectNotFoundError, ObjectArchivedError,
@@ -294,6 +297,36 @@ class _Reading:
         with self._lock:
             self.skipped.append(SkippedObject(uri=candidate.uri, reason=reason, detail=detail))
         self._progress.advance(candidate.size_bytes)
+
+
+def rows_stand(
+    store: Store, item: StoredObject, survivors: Sequence[StoredObject], count: int
+) -> bool:
+    """Whether an object has so many different rows, and they all stand in others, as they are now.
+
+    What cannot be read as rows any more has none.
+    """
+    try:
+        left = _distinct(store, item)
+        if len(left) != count:
+            return False
+        for survivor in survivors:
+            left = np.setdiff1d(left, _distinct(store, survivor), assume_unique=True)
+    except _SKIPPED:
+        return False
+    return not len(left)
+
+
+def _distinct(store: Store, item: StoredObject) -> NDArray[np.void]:
+    """The digests of an object's rows, each once."""
+    choice = choose_shards(store, [item], ReadOptions(whole_rows=True), {item.uri})
+    found = [np.empty(0, _DIGEST)]
+    with translated_errors(item.uri):
+        for shard in choice.shards:
+            for batch, schema in _rows(store, shard):
+                digests = np.frombuffer(row_digests(batch, schema).tobytes(), _DIGEST)
+                found.append(np.unique(digests))
+    return np.unique(np.concatenate(found))
 
 
 def _rows(store: Store, shard: ChosenShard) -> Iterator[tuple[pa.RecordBatch, pa.Schema]]:

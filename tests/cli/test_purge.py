@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from greendata.jobs import parts
 from greendata.jobs.purge import PurgeRequest, PurgeSummary, carry_out_purge, prepare_purge
 from greendata.progress import Progress
 from greendata.stores.local import LocalStore
-from tests.cli.made_runs import answer, made_folder, state
+from tests.cli.made_runs import POLICY, answer, made_folder, state
 
 Capture = pytest.CaptureFixture[str]
 Purge = Callable[..., PurgeSummary]
@@ -152,3 +153,55 @@ def test_errors_are_told_before_anything_is_removed(tmp_path: Path, folder: Path
     assert run(["purge", "--older-than", "soon", "--yes"]) == 2
     assert run(["purge", "--policies", "none.yaml", "--yes"]) == 22
     assert run(["--catalog", str(tmp_path / "none"), "purge", "--yes"]) == 22
+
+
+# --- what rows prove of local files, whose ETag is their size, time and inode
+
+
+@pytest.fixture
+def cut_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Path:
+    """``left/all.jsonl`` in quarantine, its rows in two files of ``right``."""
+    monkeypatch.chdir(tmp_path)
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    lines = [
+        json.dumps({"id": number, "text": " ".join(f"{word}{number + 10}" for word in words)})
+        for number in range(10)
+    ]
+    for name, some in (("left/all", lines), ("right/a", lines[:5]), ("right/b", lines[5:])):
+        path = tmp_path / f"{name}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in some))
+    (tmp_path / "greendata.yaml").write_text("limits: {max_percent: 100}\n")
+    policy = POLICY.replace("all: true", "where: documents == 10")
+    (tmp_path / "p.yaml").write_text(policy)
+    assert run(["scan", "left", "right"]) == 0
+    assert run(["inventory", "left", "right", "--verify-rows"]) == 0
+    assert run(["plan", "p.yaml", "-o", "plan"]) == 0
+    assert answer(capsys, "apply", "plan", "--yes")["done"] == 1
+    return tmp_path
+
+
+def changed_unseen(path: Path, old: str, new: str) -> None:
+    """As an archive is unpacked again that gives each file the same time."""
+    was = path.stat()
+    with path.open("r+") as file:
+        content = file.read().replace(old, new)
+        file.seek(0)
+        file.write(content)
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert path.stat().st_size == was.st_size
+
+
+def test_rows_are_compared_again_before_any_goes(cut_anew: Path, purge: Purge) -> None:
+    (waits,) = held_in(cut_anew / "left")
+    for changed in (cut_anew / "right/b.jsonl", waits):
+        changed_unseen(changed, "seven17", "SEVEN17")
+        assert purge().kept == {"no-survivor": 1}
+        changed_unseen(changed, "SEVEN17", "seven17")
+    assert waits.exists()
+    assert purge().purged == 1
+    assert not held_in(cut_anew / "left")
+
+
+def held_in(folder: Path) -> list[Path]:
+    return list(folder.rglob(".greendata/quarantine/**/*.jsonl"))
