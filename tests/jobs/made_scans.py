@@ -78,18 +78,31 @@ def datasets(priorities: Mapping[Path, int]) -> tuple[Dataset, ...]:
     )
 
 
-def query(catalog: Path | str, sql: str) -> list[Row]:
+def queries(catalog: Path | str, *statements: str) -> list[list[Row]]:
+    """What several queries find; opening a catalog costs much more than they do."""
     with open_catalog(str(catalog)) as connection:
-        return connection.execute(sql).fetchall()
+        return [connection.execute(sql).fetchall() for sql in statements]
+
+
+def query(catalog: Path | str, sql: str) -> list[Row]:
+    (found,) = queries(catalog, sql)
+    return found
+
+
+DUPLICATES = (
+    "SELECT document_uri, document_row, kept_uri, kept_row, kind, jaccard, containment"
+    " FROM duplicates ORDER BY ALL"
+)
+KEPT_DIGESTS = (
+    "SELECT digest_high, digest_low FROM documents d WHERE NOT EXISTS"
+    " (SELECT 1 FROM duplicates WHERE document_uri = d.uri AND document_row = d.row"
+    " AND kind <> 'candidate') ORDER BY ALL"
+)
 
 
 def duplicates(catalog: Path | str) -> list[Row]:
     """(document, its row, kept, its row, kind, jaccard, containment), sorted."""
-    return query(
-        catalog,
-        "SELECT document_uri, document_row, kept_uri, kept_row, kind, jaccard, containment"
-        " FROM duplicates ORDER BY ALL",
-    )
+    return query(catalog, DUPLICATES)
 
 
 def kinds(catalog: Path | str) -> dict[tuple[str, int], str]:
@@ -99,23 +112,19 @@ def kinds(catalog: Path | str) -> dict[tuple[str, int], str]:
 
 def kept_digests(catalog: Path | str) -> list[Row]:
     """Digests of documents that are not redundant, sorted."""
-    return query(
-        catalog,
-        "SELECT digest_high, digest_low FROM documents d WHERE NOT EXISTS"
-        " (SELECT 1 FROM duplicates WHERE document_uri = d.uri AND document_row = d.row"
-        " AND kind <> 'candidate') ORDER BY ALL",
-    )
+    return query(catalog, KEPT_DIGESTS)
 
 
 def shown(catalog: Path | str) -> dict[str, list[Row]]:
     """Everything that a catalog shows."""
-    return {
-        "duplicates": duplicates(catalog),
-        "documents": query(catalog, "SELECT * FROM documents ORDER BY ALL"),
-        "objects": query(catalog, "SELECT * EXCLUDE modified_at FROM objects ORDER BY uri"),
-        "overlaps": query(catalog, 'SELECT * FROM "overlaps" ORDER BY ALL'),
-        "scans": query(catalog, "SELECT scan_id, sequence, summary FROM scans ORDER BY sequence"),
+    statements = {
+        "duplicates": DUPLICATES,
+        "documents": "SELECT * FROM documents ORDER BY ALL",
+        "objects": "SELECT * EXCLUDE modified_at FROM objects ORDER BY uri",
+        "overlaps": 'SELECT * FROM "overlaps" ORDER BY ALL',
+        "scans": "SELECT scan_id, sequence, summary FROM scans ORDER BY sequence",
     }
+    return dict(zip(statements, queries(catalog, *statements.values()), strict=True))
 
 
 def left_over(catalog: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from tests.jobs.made_scans import Row, query, text, variant, write_lines, write_parquet
+from tests.jobs.made_scans import Row, queries, text, variant, write_lines, write_parquet
 
 
 def write_datasets(folder: Path, datasets: int = 3, documents: int = 60) -> list[Path]:
@@ -31,9 +31,9 @@ def write_datasets(folder: Path, datasets: int = 3, documents: int = 60) -> list
 def found(catalog: Path) -> dict[str, list[Row]]:
     """All that a scan finds, without its id."""
     tables = ("documents", "pairs", "duplicates", "overlaps")
-    everything = {name: query(catalog, f'SELECT * FROM "{name}" ORDER BY ALL') for name in tables}
-    counts = (
+    statements = {name: f'SELECT * FROM "{name}" ORDER BY ALL' for name in tables}
+    statements["counts"] = (
         "SELECT uri, documents, text_bytes, null_documents, skipped_documents, status"
         " FROM objects ORDER BY uri"
     )
-    return everything | {"counts": query(catalog, counts)}
+    return dict(zip(statements, queries(catalog, *statements.values()), strict=True))
