@@ -154,6 +154,8 @@ def _survivor_problem(
         return skipped("no-survivor", f"{survivor.uri}: is not there any more.")
     if survivor.uri == action.uri or found.item.etag != survivor.etag:
         return skipped("no-survivor", f"{survivor.uri}: is not the object that was compared.")
+    if context.store.identity(found.item) == context.store.identity(item):
+        return skipped("no-survivor", f"{survivor.uri}: is the object itself by another name.")
     if found.is_archived and found.restore_state != "restored":
         return skipped("no-survivor", f"{survivor.uri}: is archived.")
     if survivor.basis.startswith(BYTES):

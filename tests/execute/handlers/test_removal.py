@@ -109,6 +109,24 @@ def test_a_survivor_with_other_bytes_is_none(tmp_path: Path) -> None:
     assert not is_pinned(place.b, place.context)
 
 
+@pytest.mark.parametrize("name", ["link", "folder", "hard link"])
+def test_another_name_of_the_object_is_no_survivor(name: str, tmp_path: Path) -> None:
+    place = Place(LocalStore(), path_to_uri(str(tmp_path)) + "/")
+    data, other = tmp_path / "data", tmp_path / "other"
+    if name == "folder":  # as of two listings that each saw one of them
+        other.symlink_to(data)
+    else:
+        other.mkdir()
+        make = Path.symlink_to if name == "link" else Path.hardlink_to
+        make(other / "a", data / "a")
+    survivor = place.store.head(path_to_uri(str(other / "a")))
+    action = made_action(
+        "quarantine", place.store.head(place.a), {"grace_days": 30}, survivors=[survivor]
+    )
+    assert place.act(action).reason == "no-survivor"
+    assert (other / "a").read_bytes() == b"same"
+
+
 def test_of_two_that_would_each_remove_the_others_survivor_one_stays(place: Place) -> None:
     other = made_action(
         "quarantine",
