@@ -119,7 +119,7 @@ class RelocateHandler(Handler):
             return replace(pending, detail=error.message)  # it stays due
 
     def _settled(self, action: Action, pending: Outcome, context: Context) -> Outcome:
-        copy = _still_there(copy_from(pending.after), context)
+        copy = _still_there(copy_from(pending.after), action, context)
         if copy is None:
             words = f"{pending.after['uri']}: the copy is not there as it was made; nothing moves."
             return replace(skipped("no-survivor", words), after=pending.after)
@@ -242,12 +242,20 @@ def _outcome(action: Action, made: Copy, context: Context, manifest: str | None)
     )
 
 
-def _still_there(made: Copy, context: Context) -> Copy | None:
-    """The copy as it is now, if it still has the bytes that were copied."""
+def _still_there(made: Copy, action: Action, context: Context) -> Copy | None:
+    """The copy as it is now, if it still has the bytes that were copied.
+
+    Of files somebody may have made it another name of the source by now, as tools against
+    duplicates do.
+    """
     there = found_at(context.store, made.uri)
     if there is None or there.item.size_bytes != made.size_bytes:
         return None
     item = there.item
+    source = found_at(context.store, action.uri) if is_local(action.uri) else None
+    identity = context.store.identity
+    if source is not None and identity(source.item) == identity(item):
+        return None
     if is_unreadable(item.storage_class):
         return made if item.etag == made.etag else None
     if sha256_of(context.store, item) != made.sha256:

@@ -170,6 +170,20 @@ def test_a_copy_that_was_harmed_meanwhile_keeps_the_source(harm: str) -> None:
     assert content_of(store, f"{A}x") == b"bytes"
 
 
+@pytest.mark.parametrize("name", [Path.symlink_to, Path.hardlink_to])
+def test_a_copy_that_became_another_name_of_the_source_keeps_it(name: Any, tmp_path: Path) -> None:
+    store, root = LocalStore(), path_to_uri(str(tmp_path)) + "/"
+    source, target = tmp_path / "x", tmp_path / "y"
+    source.write_bytes(b"bytes")
+    action = moving(store.head(f"{root}x"), target=f"{root}y")
+    (found,) = carry_out(ALONE, [action], context_of(store, [root]))
+    target.unlink()
+    name(target, source)
+    done = settled(action, found, context_of(store, [root], later=MONTH))
+    assert (done.status, done.reason) == (Status.SKIPPED, "no-survivor")
+    assert source.read_bytes() == b"bytes"
+
+
 @pytest.mark.parametrize("content", [b"bytes", b"other"])
 def test_an_object_of_somebody_else_at_the_target_is_never_touched(content: bytes) -> None:
     store = MemoryStore()
