@@ -202,8 +202,16 @@ def _datasets(settings: Settings, named: tuple[tuple[str, str], ...]) -> tuple[D
     declared = settings.datasets
     priorities = {entry.name: entry.priority for entry in declared}
     prefixes: dict[str, list[str]] = {}
+    names: dict[str, str] = {}
     for name, path in named:
-        prefixes.setdefault(name, []).append(_uri(settings, path))
+        uri = _uri(settings, path)
+        other = names.setdefault(uri.rstrip("/"), name)
+        if other != name:
+            raise UsageError(
+                f"--dataset: {path} cannot be of both {other!r} and {name!r}",
+                hint="An object belongs to one dataset: name each place once.",
+            )
+        prefixes.setdefault(name, []).append(uri)
     return (
         *declared,
         *(

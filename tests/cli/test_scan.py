@@ -149,6 +149,11 @@ def test_request_takes_declared_datasets_and_lets_flags_win(data: Path) -> None:
     )
 
 
+def test_one_place_as_two_datasets_is_refused(data: Path, capsys: Capture) -> None:
+    assert run(["scan", "--dataset", "old=data/old", "--dataset", "new=data/old/"]) == 2
+    assert "data/old/ cannot be of both 'old' and 'new'" in capsys.readouterr().err
+
+
 def test_scan_names_a_mistake_in_the_configuration(data: Path, capsys: Capture) -> None:
     Path("greendata.yaml").write_text("catalogue: here\n")
     assert run(["scan", "data"]) == 10
