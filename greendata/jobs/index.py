@@ -215,7 +215,8 @@ def import_index(
         name: of the dataset; None is the one it was exported as.
 
     Raises:
-        UsageError: it was made with other parameters than the catalog.
+        UsageError: it was made with other parameters than the catalog, or the catalog has data in
+            a dataset of that name.
         IntegrityError, CatalogTooNewError: of the file.
     """
     header = read_header(path)
@@ -274,8 +275,7 @@ class _Importing(Scanning):
         ]
         if different:
             raise UsageError(
-                f"{self.path}: was made with {', '.join(different)}, which"
-                f" {self.catalog.name} uses.",
+                f"It has {', '.join(different)}, which {self.catalog.name} uses.",
                 hint="Scan both with the same settings, or import into another catalog.",
             )
 
@@ -283,6 +283,7 @@ class _Importing(Scanning):
         self.progress.stage("reading the index")
         items = [self._item(entry) for entry in self.header["objects"]]
         known = KnownObjects(self.known_rows())
+        self._refuse_data(known)
         own = f"index://{self.name}/"
         here = {item.uri for item in items}
         changes = Changes(
@@ -309,6 +310,21 @@ class _Importing(Scanning):
             )
 
         return collect
+
+    def _refuse_data(self, known: KnownObjects) -> None:
+        """Of a dataset's data and an index under one name no overlap would be told."""
+        import pyarrow.compute as pc
+
+        is_read_here = (
+            (pc.field("dataset") == self.name)
+            & (pc.field("format") != INDEX_FORMAT)
+            & (pc.field("status") == "read")
+        )
+        if known.rows.filter(is_read_here).num_rows:
+            raise UsageError(
+                f"{self.path}: {self.catalog.name} has data of its own in dataset {self.name!r}.",
+                hint="--name gives what is imported another name.",
+            )
 
     def _item(self, entry: dict[str, Any]) -> StoredObject:
         return StoredObject(

@@ -114,6 +114,15 @@ def test_an_index_of_other_parameters_is_refused_and_both_are_named(
         take_in(index, tmp_path / "c")
 
 
+def test_an_index_under_the_name_of_data_is_refused(tmp_path: Path, index: Path) -> None:
+    write_lines(tmp_path / "there" / "x.jsonl", [text(1)])
+    run_scan(tmp_path / "there", catalog=tmp_path / "c")
+    with pytest.raises(UsageError, match="has data of its own in dataset"):
+        take_in(index, tmp_path / "c")
+    take_in(index, tmp_path / "c", name="public")
+    assert len(shares(tmp_path / "c")) == 1
+
+
 def test_a_raised_threshold_of_the_catalog_stays(tmp_path: Path, index: Path) -> None:
     run_scan(write_lines(tmp_path / "x.jsonl", [text(1)]), catalog=tmp_path / "c")
     run_scan(tmp_path / "x.jsonl", catalog=tmp_path / "c", threshold=0.9)
