@@ -107,7 +107,7 @@ def documents_of_rows(
         start = band_file.first
         with pq.ParquetFile(band_file.path) as file:
             for batch in file.iter_batches(BAND_ROWS, columns=_COLUMNS, use_threads=False):
-                stop = done + int(np.searchsorted(rows[done:], start + batch.num_rows))
+                stop = done + int(np.searchsorted(rows[done:], np.uint64(start + batch.num_rows)))
                 chosen = rows[done:stop].astype(np.int64) - start
                 column = {name: batch[name].to_numpy()[chosen] for name in _COLUMNS}
                 order = orders[np.searchsorted(ids, column["object_id"])]
