@@ -16,7 +16,12 @@ register_profiles()
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes one process long begins first, so that no process waits for it at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("xdist_group") is None,
+            item.get_closest_marker("slow") is None,
+        )
+    )
 
 
 @pytest.fixture(scope="session")
