@@ -8,7 +8,7 @@ import pytest
 from greendata.catalog.places import LocalPlace
 from greendata.catalog.tables import Catalog
 from greendata.jobs import growth, housekeeping
-from tests.jobs.made_scans import query, run_scan, text, variant, write_lines
+from tests.jobs.made_scans import queries, query, run_scan, text, variant, write_lines
 
 VIEWS = {
     "objects": "uri, dataset, documents, text_bytes, status",
@@ -20,10 +20,8 @@ VIEWS = {
 
 
 def shown(catalog: Path) -> dict[str, list[tuple[object, ...]]]:
-    return {
-        name: query(catalog, f"SELECT {columns} FROM {name} ORDER BY ALL")
-        for name, columns in VIEWS.items()
-    }
+    statements = (f"SELECT {columns} FROM {name} ORDER BY ALL" for name, columns in VIEWS.items())
+    return dict(zip(VIEWS, queries(catalog, *statements), strict=True))
 
 
 def files(catalog: Path, name: str) -> int:
@@ -60,8 +58,9 @@ def test_many_scans_become_one_that_shows_the_same(
     assert files(world / "c", "documents") == files(world / "c", "objects") == 1
     (world / "data" / "4.jsonl").unlink()
     run_scan(world / "data", catalog=world / "c")
-    assert shown(world / "c")["duplicates"] == expected["duplicates"]
-    assert shown(world / "c")["documents"] == expected["documents"]
+    found = shown(world / "c")
+    assert found["duplicates"] == expected["duplicates"]
+    assert found["documents"] == expected["documents"]
 
 
 @pytest.mark.parametrize("most_share", [-1, math.inf])
