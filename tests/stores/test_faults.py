@@ -18,6 +18,7 @@ from greendata.stores.s3 import S3Settings, S3Store
 from greendata.stores.wrappers import RetryingStore, RetrySettings
 
 CONTENT = b"0123456789" * 10
+NO_LISTING = {"nothing": b"", "page": b"<html><body>Sign in to this network</body></html>"}
 HANG_SECONDS = 3.0
 
 # the SDKs leave sockets of failed requests to the garbage collector
@@ -42,6 +43,13 @@ class Failing(BaseHTTPRequestHandler):
             self.send_response(int(step))
             self.send_header("Content-Length", "0")
             self.end_headers()
+            return
+        if step in NO_LISTING:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(NO_LISTING[step])))
+            self.end_headers()
+            self.wfile.write(NO_LISTING[step])
             return
         self.send_response(206 if "Range" in self.headers or "x-ms-range" in self.headers else 200)
         self.send_header("Content-Length", str(len(CONTENT)))
@@ -96,6 +104,13 @@ def test_a_failing_server_is_unreachable_and_may_be_asked_again(
     with pytest.raises(StoreUnreachableError, match="key") as caught:
         store.read(uri_of(store), start=0, size_bytes=len(CONTENT))
     assert caught.value.is_retryable
+
+
+@pytest.mark.parametrize("step", NO_LISTING)
+def test_what_is_no_listing_is_no_empty_bucket(store: Store, server: Any, step: str) -> None:
+    server.script = [step]
+    with pytest.raises(StoreUnreachableError, match="listing"):
+        list(store.own_objects(f"{uri_of(store)}/"))
 
 
 def test_a_refusal_is_denied_and_asked_once(store: Store, server: Any) -> None:

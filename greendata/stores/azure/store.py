@@ -431,11 +431,19 @@ class AzureStore(Store):
         self, target: ObjectUri, prefix: str, include: Sequence[str] = ("metadata",)
     ) -> Iterator[Any]:
         with translated(str(target)):
-            yield from self._container(target).list_blobs(
+            found = self._container(target).list_blobs(
                 name_starts_with=prefix or None,
                 include=[*include],
                 retry_total=self._listing_retries,
             )
+            try:
+                yield from found
+            except (AttributeError, ValueError) as error:  # what the SDK makes of such an answer
+                raise StoreUnreachableError(
+                    f"{target}: what Azure answered to a listing is none.",
+                    hint="Check the endpoint, and what is between.",
+                    is_retryable=True,
+                ) from error
 
 
 def _is_folder(blob: Any) -> bool:
