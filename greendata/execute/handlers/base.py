@@ -182,7 +182,7 @@ def planned_details(
     """
     found = context.store.details(action.uri, version_id=action.version_id)
     item = found.item
-    if action.version_id is not None and context.way_of(action.uri).is_versioned:
+    if action.version_id is not None:  # whether or not more versions are kept by now
         is_latest = _is_latest(item, context)
         if is_latest != action.source.get("is_latest", True):
             words = "is the current version again" if is_latest else "was replaced or deleted"

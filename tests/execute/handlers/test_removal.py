@@ -79,6 +79,18 @@ def test_an_object_that_was_replaced_is_left_alone(place: Place) -> None:
     assert not is_pinned(place.b, place.context)
 
 
+def test_what_replaced_a_version_stays_though_versions_are_kept_no_more() -> None:
+    class TakesAnyETag(StoreWrapper):
+        def delete(self, uri: str, *, etag: str | None = None, **named: Any) -> Any:
+            return super().delete(uri, **named)
+
+    store = TakesAnyETag(MemoryStore(keeps_versions=True))
+    place = Place(store, ROOT, is_exclusive=True, deletes_conditionally=False)
+    place.store.put(place.a, b"newer")  # the planned version is still there, below this one
+    assert place.act().reason == "changed"
+    assert place.store.read(place.a) == b"newer"
+
+
 def test_an_object_that_is_gone_is_not_ours_to_tell_of(place: Place) -> None:
     place.store.delete(place.a)
     assert place.act().reason in ("gone", "changed")
