@@ -56,12 +56,12 @@ def retire(
     if action.uri.startswith("file:"):
         moved = _move(action, item, context)
         return record.of("moved", held_uri=moved, held_etag=item.etag)
-    if not way.is_versioned:
-        return _moved_aside(action, item, record, context)
-    if not action.source.get("is_latest", True):
+    if not action.source.get("is_latest", True):  # also where no more versions are kept
         return record.of(
             "version", held_uri=item.uri, held_version_id=item.version_id, held_etag=item.etag
         )
+    if not way.is_versioned:
+        return _moved_aside(action, item, record, context)
     marker = context.store.delete(action.uri, etag=item.etag).marker_version_id
     if marker is None:  # the answer that named it was lost
         found = _hidden_version(action, context)

@@ -180,6 +180,8 @@ def planned_details(
 
     ``is_read``: its bytes are needed, so it must not be archived.
     """
+    if action.version_id is None and not action.source.get("is_latest", True):
+        return skipped("unsupported", f"{action.uri}: its earlier version has no id of its own.")
     found = context.store.details(action.uri, version_id=action.version_id)
     item = found.item
     if action.version_id is not None:  # whether or not more versions are kept by now
