@@ -15,6 +15,7 @@ def show_overlaps(found: Overlaps) -> None:
     """Two sentences a pair, the larger share first."""
     if not found.overlaps:
         print_line("No two objects or datasets share documents.")
+        _say_indexes(found)
         return
     level = None
     for overlap in found.overlaps:
@@ -25,6 +26,15 @@ def show_overlaps(found: Overlaps) -> None:
     more = found.total_overlaps - len(found.overlaps)
     if more:
         print_line(f"and {format_count(more)} more (--limit, or -o FILE for all)")
+    _say_indexes(found)
+
+
+def _say_indexes(found: Overlaps) -> None:
+    for name in found.index_only_datasets:
+        print_line(
+            f"{visible_uri(name)} is known by its index only: identical texts count,"
+            " near-duplicates do not, so its shares are lower bounds."
+        )
 
 
 def _show(overlap: Overlap) -> None:

@@ -9,6 +9,7 @@ from greendata.config import StoreSettings
 from greendata.jobs.export import ROWS_PER_BATCH, Destination, write_rows
 from greendata.jobs.results import fetch_one, open_catalog
 from greendata.model import SCHEMA_VERSION
+from greendata.shards.opening import INDEX_FORMAT
 
 Level = Literal["object", "dataset", "all"]
 
@@ -64,10 +65,14 @@ class Overlap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlaps:
-    """The overlaps asked for, datasets before objects, the largest share first."""
+    """The overlaps asked for, datasets before objects, the largest share first.
+
+    Of ``index_only_datasets`` identical texts are counted alone: their shares are lower bounds.
+    """
 
     overlaps: tuple[Overlap, ...]
     total_overlaps: int
+    index_only_datasets: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON document of ``overlap --json``."""
@@ -85,8 +90,16 @@ def find_overlaps(request: OverlapRequest) -> Overlaps:
     with open_catalog(request.catalog, request.stores) as connection:
         (total,) = fetch_one(connection, f'SELECT count(*) FROM "overlaps" WHERE {where}', values)
         rows = connection.execute(query, [*values, request.limit]).fetchall()
+        indexed = connection.execute(
+            "SELECT DISTINCT dataset FROM objects WHERE format = ? AND status = 'read' ORDER BY 1",
+            [INDEX_FORMAT],
+        ).fetchall()
     found = (Overlap(**dict(zip(COLUMNS, row, strict=True))) for row in rows)
-    return Overlaps(overlaps=tuple(found), total_overlaps=total)
+    return Overlaps(
+        overlaps=tuple(found),
+        total_overlaps=total,
+        index_only_datasets=tuple(name for (name,) in indexed),
+    )
 
 
 def export_overlaps(request: OverlapRequest, destination: Destination) -> int:

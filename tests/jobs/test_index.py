@@ -178,3 +178,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     other = ["--catalog", str(tmp_path / "other"), "index", "import", file, "--json"]
     assert run(other) == 0
     assert json.loads(capsys.readouterr().out)["documents"] == 1
+    assert run([*other[:2], "overlap"]) == 0
+    assert "d is known by its index only" in capsys.readouterr().out
+    assert run([*other[:2], "overlap", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["index_only_datasets"] == ["d"]
