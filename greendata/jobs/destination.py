@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from urllib.parse import unquote
 
 from greendata.errors import UsageError
-from greendata.stores.local import path_to_uri
+from greendata.stores.local import path_to_uri, uri_to_path
 from greendata.stores.opening import is_remote
 
 _ENDINGS = (".parquet", ".pq", ".jsonl", ".ndjson", ".jsonlines", ".json", ".csv", ".tsv", ".tab",
@@ -19,14 +20,25 @@ def check_apart(sources: Sequence[str], destination: str) -> None:
     Raises:
         UsageError: it is.
     """
-    place = destination.rstrip("/") + "/"
+    place = _real(destination)
     for uri in sources:
-        source = uri.rstrip("/") + "/"
-        if place.startswith(source) or source.startswith(place):
+        source = _real(uri)
+        if place.startswith(source):
             raise UsageError(
-                f"{destination}: is in {uri}, or {uri} in it.",
+                f"{destination}: is in the source {uri}.", hint="Write the copy beside the source."
+            )
+        if source.startswith(place):
+            raise UsageError(
+                f"{destination}: the source {uri} is in it.",
                 hint="Write the copy beside the source.",
             )
+
+
+def _real(uri: str) -> str:
+    """With a slash at its end, and without links on the way of a local one."""
+    if not is_remote(uri):
+        uri = path_to_uri(os.path.realpath(uri_to_path(uri)))
+    return uri.rstrip("/") + "/"
 
 
 def part_names(name: str, count: int) -> list[str]:
