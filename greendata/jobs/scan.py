@@ -266,7 +266,7 @@ class Scanning:
         notice = threading.Timer(
             _COMPILE_NOTICE_SECONDS,
             self.progress.message,
-            ["Compiling the kernel for this processor, once; this takes about ten seconds."],
+            ["Loading the kernel; compiling it, once for a processor, takes about ten seconds."],
         )
         notice.start()
         from greendata.dedup.kernel import digest, fingerprint, nominate  # noqa: F401
