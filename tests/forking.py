@@ -69,6 +69,12 @@ class Forked:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
+    def poll(self) -> int | None:
+        """How it ended, or None while it is at work."""
+        if self.returncode is None and not select.select([self._reply], [], [], 0)[0]:
+            return None
+        return self.wait()
+
     def wait(self, timeout: float | None = None) -> int:
         """How it ended: the exit code, or the signal's number with a minus."""
         if self.returncode is None:

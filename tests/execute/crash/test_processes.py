@@ -1,4 +1,4 @@
-"""Fresh processes of the program: killed at any moment, stopped, two at once, without a disk."""
+"""Processes of the program: killed at any moment, stopped, two at once, without a disk."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 
 from greendata.cli.boundary import run
 from greendata.jobs import doctor
+from tests.forking import Forked, start_forked
 
 POLICY = """\
 version: 1
@@ -53,17 +54,9 @@ class Place:
         """What is in quarantine."""
         raise NotImplementedError
 
-    def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> Forked:
         """A process of the program."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "greendata", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": _REPOSITORY},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **more,
-        )
+        return start_forked("greendata", *arguments, environment=os.environ, folder=self.folder)
 
     def segments(self, part: str = "apply") -> list[Path]:
         """Of all journals of a part of runs."""
@@ -165,7 +158,7 @@ def small_races(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "LARGE_ROUNDS", 0)
 
 
-def wait_for(process: subprocess.Popen[str], place: Place, segments: int) -> None:
+def wait_for(process: Forked, place: Place, segments: int) -> None:
     """Until the journal has more segments than that, or the process ended."""
     until = time.monotonic() + 60
     while process.poll() is None and len(place.segments()) <= segments:
@@ -279,11 +272,17 @@ def test_a_full_disk_ends_the_run_with_words_and_loses_nothing(
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
 
-    full = place.start("apply", "plan", "--yes", preexec_fn=no_room)
-    out, words = full.communicate(timeout=60)
-    print(full.returncode, words)
-    assert full.returncode not in (0, 70), out + words
-    assert "Traceback" not in words
+    full = subprocess.run(
+        [sys.executable, "-m", "greendata", "apply", "plan", "--yes"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": _REPOSITORY},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=no_room,
+    )
+    assert full.returncode not in (0, 70), full.stdout + full.stderr
+    assert "Traceback" not in full.stderr
     seen = place.contents()
     assert len(seen) + len(place.hidden()) >= len(before)
     found = answered(capsys, "apply", "plan", "--yes")
