@@ -186,7 +186,8 @@ def run_forked(
     return subprocess.CompletedProcess([module, *arguments], child.wait(), output, errors)
 
 
-def _load() -> None:
+def load_all() -> None:
+    """Import the whole program and what it uses; where there is no machine code yet, it is made."""
     import greendata
 
     for found in pkgutil.walk_packages(greendata.__path__, "greendata."):
@@ -200,7 +201,7 @@ def _load() -> None:
 def serve(requests: socket.socket) -> None:
     """A process for each request, which starts the program, tells its number and how it ends."""
     global _asked_by_programs
-    _load()
+    load_all()
     signal.signal(signal.SIGCHLD, _reap)
     _asked_by_programs, from_programs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     while True:
