@@ -34,7 +34,7 @@ class Listing(BaseHTTPRequestHandler):
         """A page."""
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         asked = {name: values[0] for name, values in query.items()}
-        body = "" if "uploads" in asked else self.page(asked)
+        body = "<IsTruncated>false</IsTruncated>" if "uploads" in asked else self.page(asked)
         roots = {"uploads": "ListMultipartUploadsResult", "versions": "ListVersionsResult"}
         root = next((roots[name] for name in roots if name in asked), "ListBucketResult")
         xmlns = "http://s3.amazonaws.com/doc/2006-03-01/"
