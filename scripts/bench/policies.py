@@ -58,6 +58,7 @@ MADE = {
     "verified_copies": "CASE WHEN i % 50 = 0 THEN 1 ELSE 0 END",
     "identical_to": "CASE WHEN i % 50 = 0 THEN 's3://corp/other' END",
     "owner": "CASE WHEN i % 2 = 0 THEN 'somebody' END",
+    "known_tags": "NULL::MAP(VARCHAR, VARCHAR)",
 }
 
 
