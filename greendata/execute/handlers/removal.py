@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from greendata.errors import ObjectNotFoundError
 from greendata.execute.copying import require_same_bytes
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, planned_details
-from greendata.execute.pins import pinned, refuse_pinned, unpin_all
+from greendata.execute.pins import is_same_object, pinned, refuse_pinned, unpin_all
 from greendata.execute.quarantine import Quarantined
 from greendata.execute.records import Action, Outcome, Survivor, done, skipped
 from greendata.execute.retiring import drop_copy, find_retired, retire, retire_marker
@@ -154,7 +154,8 @@ def _survivor_problem(
         return skipped("no-survivor", f"{survivor.uri}: is not there any more.")
     if survivor.uri == action.uri or found.item.etag != survivor.etag:
         return skipped("no-survivor", f"{survivor.uri}: is not the object that was compared.")
-    if context.store.identity(found.item) == context.store.identity(item):
+    is_itself = context.store.identity(found.item) == context.store.identity(item)
+    if is_itself or is_same_object(survivor, action, context):
         return skipped("no-survivor", f"{survivor.uri}: is the object itself by another name.")
     if found.is_archived and found.restore_state != "restored":
         return skipped("no-survivor", f"{survivor.uri}: is archived.")

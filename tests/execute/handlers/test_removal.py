@@ -144,6 +144,45 @@ def test_a_survivor_with_other_bytes_is_none(tmp_path: Path) -> None:
     assert not is_pinned(place.b, place.context)
 
 
+class TwoNamedStore:
+    """A bucket that has two names, as an access point gives it one more."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+
+    def __getattr__(self, name: str) -> Any:
+        def call(first: Any, *more: Any, **named: Any) -> Any:
+            if not isinstance(first, str):
+                return getattr(self.store, name)(first, *more, **named)
+            found = getattr(self.store, name)(first.replace("mem://alias/", ROOT), *more, **named)
+            if name == "details":
+                found = replace(found, item=replace(found.item, uri=first))
+            return found
+
+        return call
+
+
+@pytest.mark.parametrize(("key", "status"), [("a", Status.SKIPPED), ("b", Status.DONE)])
+def test_the_object_in_a_bucket_of_two_names_is_no_survivor(key: str, status: Status) -> None:
+    store: Any = TwoNamedStore()
+    for name in "ab":
+        store.put(f"{ROOT}{name}", b"same")
+    survivor = replace(store.head(f"mem://alias/{key}"), uri=f"mem://alias/{key}")
+    action = made_action(
+        "quarantine", store.head(f"{ROOT}a"), {"grace_days": 30}, survivors=[survivor]
+    )
+    way = made_context(store, ROOT).way_of(ROOT)
+    context = replace(
+        made_context(store, ROOT),
+        way_of=lambda uri: replace(way, root=uri[: uri.index("/", len("mem://")) + 1]),
+    )
+    found = HANDLER.act(action, {}, context, is_resumed=False)
+    assert found.status is status
+    if status is Status.SKIPPED:
+        assert found.reason == "no-survivor"
+        assert store.read(f"{ROOT}a") == b"same"
+
+
 @pytest.mark.parametrize("name", ["link", "folder", "hard link"])
 def test_another_name_of_the_object_is_no_survivor(name: str, tmp_path: Path) -> None:
     place = Place(LocalStore(), path_to_uri(str(tmp_path)) + "/")
