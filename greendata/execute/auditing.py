@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from greendata.execute.records import Survivor
     from greendata.execute.runstate import RunState
     from greendata.stores.base import Store
-    from greendata.stores.records import ObjectDetails
 
 STAGING = "staging"
 """Folder, below ``.greendata/``, of what has no name of its own yet."""
@@ -114,7 +113,7 @@ def _held(held: Quarantined, run_id: str, store: Store, *, is_full: bool) -> Fin
         return finding("quarantine-missing", f"was {held.uri}, {held.size_bytes} bytes")
     if held.held_etag is not None and found.item.etag != held.held_etag:
         return finding("quarantine-changed", f"its ETag is {found.item.etag}")
-    if not is_full or _is_unreadable(found):
+    if not is_full or found.is_unreadable:
         return None
     expected = _expected(held)
     try:
@@ -145,7 +144,7 @@ def _survivor(
     if held.cause == "tier":  # which may be undone, or moved on, since: only the bytes count
         is_same = found.item.size_bytes == held.size_bytes
         return None if is_same else finding("survivor-changed", "its size differs")
-    if _is_unreadable(found):
+    if found.is_unreadable:
         return finding("survivor-archived", f"is in {found.item.storage_class}")
     has_digest = survivor.basis.startswith(BYTES)
     if not (is_full and has_digest) and found.item.etag != survivor.etag:
@@ -159,10 +158,6 @@ def _survivor(
     if has_digest and digest != survivor.basis.removeprefix(BYTES):
         return finding("survivor-changed", f"its SHA-256 is {digest}")
     return None
-
-
-def _is_unreadable(found: ObjectDetails) -> bool:
-    return found.is_archived and found.restore_state != "restored"
 
 
 # --- manifests of datasets

@@ -10,11 +10,13 @@ from greendata.stores.records import IF_ABSENT
 from greendata.stores.transfer import sha256_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from greendata.execute.handlers.base import Context
     from greendata.model import StoredObject
     from greendata.stores.records import ObjectDetails, Written
 
-COMPARED = ("sha256", "crc64nvme", "md5")
+_COMPARED = ("sha256", "crc64nvme", "md5")
 """Checksums of the whole content that stores tell; equal ones spare reading both."""
 
 
@@ -84,13 +86,21 @@ def _require_same(
     if lost:
         raise IntegrityError(f"{other.uri}: lost the {lost} of {one.uri}.")
     if (first.item.etag, second.item.etag) == (one.etag, other.etag):
-        for name in COMPARED:
-            if name in first.checksums and name in second.checksums:
-                if first.checksums[name] != second.checksums[name]:
-                    raise unlike
-                return
+        is_same = same_checksum(first.checksums, second.checksums)
+        if is_same is False:
+            raise unlike
+        if is_same:
+            return
     if digest_of(one, context) != digest_of(other, context):
         raise unlike
+
+
+def same_checksum(one: Mapping[str, str], other: Mapping[str, str]) -> bool | None:
+    """Whether two contents are the same by their checksums; None where they have none alike."""
+    for name in _COMPARED:
+        if name in one and name in other:
+            return one[name] == other[name]
+    return None
 
 
 def lost_beside(before: ObjectDetails, after: ObjectDetails) -> str:

@@ -11,12 +11,9 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from greendata.errors import IntegrityError
-from greendata.stores.transfer import PART_BYTES
+from greendata.stores.transfer import content_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from greendata.model import StoredObject
     from greendata.stores.base import Store
 
@@ -45,7 +42,7 @@ def is_content_of(store: Store, item: StoredObject, etag: str) -> bool:
     if not sizes:
         return False
     made = [_Etag(size) for size in sizes]
-    for content in _read(store, item):
+    for content in content_of(store, item):
         for each in made:
             each.update(content)
     return etag in {each.value(is_multipart=parts > 0) for each in made}
@@ -61,17 +58,6 @@ def _part_sizes(size_bytes: int, parts: int) -> set[int]:
         last = largest // unit if parts > 1 else first
         found.update(unit * count for count in range(first, min(last, first + _MOST_SIZES) + 1))
     return {size for size in found if -(-size_bytes // size) in (parts, 0)}
-
-
-def _read(store: Store, item: StoredObject) -> Iterator[bytes]:
-    for start in range(0, item.size_bytes, PART_BYTES):
-        wanted = min(PART_BYTES, item.size_bytes - start)
-        content = store.read(
-            item.uri, start=start, size_bytes=wanted, etag=item.etag, version_id=item.version_id
-        )
-        if len(content) != wanted:
-            raise IntegrityError(f"{item.uri}: ends before its {item.size_bytes} bytes.")
-        yield content
 
 
 class _Etag:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from greendata.errors import ObjectNotFoundError
-from greendata.execute.copying import COMPARED, digest_of
+from greendata.execute.copying import digest_of, same_checksum
 from greendata.execute.records import Outcome, Survivor, skipped
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def survived(
         there = context.store.details(survivor.uri)
     except ObjectNotFoundError:
         return skipped("no-survivor", f"{survivor.uri}: is not there any more.")
-    if there.is_archived and there.restore_state != "restored":
+    if there.is_unreadable:
         return skipped("no-survivor", f"{survivor.uri}: is archived.")
     if _is_same_object(there.item, details.item):
         return skipped("no-survivor", f"{survivor.uri}: is the object in quarantine itself.")
@@ -41,8 +41,9 @@ def survived(
         return ""
     found = digest_of(there.item, context)
     is_other_content = held.cause == "recompress"
-    is_unreadable = details.is_archived and details.restore_state != "restored"
-    expected = proved if is_other_content or is_unreadable else digest_of(details.item, context)
+    expected = (
+        proved if is_other_content or details.is_unreadable else digest_of(details.item, context)
+    )
     if found != expected:
         return skipped("no-survivor", f"{survivor.uri}: does not have the bytes any more.")
     return "" if is_other_content else found
@@ -63,23 +64,18 @@ def replaced(held: Quarantined, details: ObjectDetails, context: Context) -> Out
         return skipped("no-survivor", f"{held.uri}: has no current version.")
     if there.item.size_bytes != details.item.size_bytes:
         return skipped("no-survivor", f"{held.uri}: its current version has another size.")
-    archived = [entry for entry in (there, details) if _is_unreadable(entry)]
+    archived = [entry for entry in (there, details) if entry.is_unreadable]
     if not archived:
         digest = digest_of(details.item, context)
         if digest_of(there.item, context) != digest:
             return skipped("no-survivor", f"{held.uri}: its current version has other bytes.")
         return digest
-    names = [n for n in COMPARED if n in there.checksums and n in details.checksums]
-    pairs = [(there.checksums[name], details.checksums[name]) for name in names[:1]]
-    if not all(one == other for one, other in pairs):
+    is_same = same_checksum(there.checksums, details.checksums)
+    if is_same is False:
         return skipped("no-survivor", f"{held.uri}: its current version has other bytes.")
-    if not pairs and there.item.etag != details.item.etag:
+    if is_same is None and there.item.etag != details.item.etag:
         return skipped("archived", f"{held.uri}: nothing compares it while it is archived.")
     return ""
-
-
-def _is_unreadable(details: ObjectDetails) -> bool:
-    return details.is_archived and details.restore_state != "restored"
 
 
 def is_weak(held: Quarantined) -> bool:

@@ -24,7 +24,13 @@ from greendata.execute.handlers.base import planned_details
 from greendata.execute.records import Action, Outcome, Survivor, skipped
 from greendata.stores.local import SCHEME as LOCAL
 from greendata.stores.records import IF_ABSENT, Condition, Properties, Written
-from greendata.stores.transfer import PART_BYTES, sha256_of, sha256_of_file, upload
+from greendata.stores.transfer import (
+    PART_BYTES,
+    read_part,
+    sha256_of,
+    sha256_of_file,
+    upload,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -173,7 +179,7 @@ def send(
     """
     total = hashlib.sha256()
     if item.size_bytes <= PART_BYTES:
-        content = _part(store, item, 0, item.size_bytes)
+        content = read_part(store, item, 0, item.size_bytes)
         total.update(content)
         written = store.put(target, content, condition=condition, properties=properties)
         return written, total.hexdigest()
@@ -182,26 +188,13 @@ def send(
         step = max(PART_BYTES, -(-item.size_bytes // MOST_PARTS))
         parts: list[UploadPart] = []
         for start in range(0, item.size_bytes, step):
-            content = _part(store, item, start, min(step, item.size_bytes - start))
+            content = read_part(store, item, start, min(step, item.size_bytes - start))
             total.update(content)
             parts.append(store.put_part(pending, len(parts) + 1, content))
         return store.complete_upload(pending, parts, condition=condition), total.hexdigest()
     except GreendataError:
         store.abort_upload(target, pending.upload_id)
         raise
-
-
-def _part(store: Store, item: StoredObject, start: int, size_bytes: int) -> bytes:
-    content = store.read(
-        item.uri,
-        start=start,
-        size_bytes=size_bytes,
-        etag=item.etag,
-        version_id=item.version_id,
-    )
-    if len(content) != size_bytes:
-        raise IntegrityError(f"{item.uri}: ends before its {item.size_bytes} bytes.")
-    return content
 
 
 def staging_uri(context: Context, near: str, step: str) -> str:

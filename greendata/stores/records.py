@@ -206,6 +206,11 @@ class ObjectDetails(Beside):
     replication_status: str | None = None
     parts: int | None = None
 
+    @property
+    def is_unreadable(self) -> bool:
+        """Archived, and not restored by now."""
+        return self.is_archived and self.restore_state != "restored"
+
     def as_properties(self, tags: Mapping[str, str]) -> Properties:
         """All that is beside the content, to be written again with it.
 

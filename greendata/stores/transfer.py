@@ -11,6 +11,8 @@ from greendata.errors import GreendataError, IntegrityError
 from greendata.stores.records import ALWAYS, NOTHING_BESIDE, Condition, Properties
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from greendata.model import StoredObject
     from greendata.stores.base import Store
     from greendata.stores.records import UploadPart, Written
@@ -68,6 +70,35 @@ def download(store: Store, uri: str, path: Path, *, size_bytes: int) -> None:
         partial.unlink(missing_ok=True)
 
 
+def content_of(store: Store, item: StoredObject) -> Iterator[bytes]:
+    """The stored bytes of exactly this version, in ranges.
+
+    Raises:
+        As ``read_part``.
+    """
+    for start in range(0, item.size_bytes, PART_BYTES):
+        yield read_part(store, item, start, min(PART_BYTES, item.size_bytes - start))
+
+
+def read_part(store: Store, item: StoredObject, start: int, size_bytes: int) -> bytes:
+    """One range of exactly this version.
+
+    Raises:
+        PreconditionFailedError: it is another one by now.
+        IntegrityError: it is shorter than its size.
+    """
+    content = store.read(
+        item.uri,
+        start=start,
+        size_bytes=size_bytes,
+        etag=item.etag,
+        version_id=item.version_id,
+    )
+    if len(content) != size_bytes:
+        raise IntegrityError(f"{item.uri}: ends before its {item.size_bytes} bytes.")
+    return content
+
+
 def sha256_of(store: Store, item: StoredObject) -> str:
     """SHA-256 of the stored bytes of exactly this version.
 
@@ -76,17 +107,7 @@ def sha256_of(store: Store, item: StoredObject) -> str:
         IntegrityError: it is shorter than its size.
     """
     total = hashlib.sha256()
-    for start in range(0, item.size_bytes, PART_BYTES):
-        wanted = min(PART_BYTES, item.size_bytes - start)
-        content = store.read(
-            item.uri,
-            start=start,
-            size_bytes=wanted,
-            etag=item.etag,
-            version_id=item.version_id,
-        )
-        if len(content) != wanted:
-            raise IntegrityError(f"{item.uri}: ends before its {item.size_bytes} bytes.")
+    for content in content_of(store, item):
         total.update(content)
     return total.hexdigest()
 

@@ -197,7 +197,7 @@ def planned_details(
         return skipped("held", f"{action.uri}: a hold or a lease is on it.")
     if found.retain_until is not None and found.retain_until > context.now():
         return skipped("held", f"{action.uri}: is retained until {found.retain_until:%Y-%m-%d}.")
-    if is_read and found.is_archived and found.restore_state != "restored":
+    if is_read and found.is_unreadable:
         return skipped("archived", f"{action.uri}: is in {item.storage_class}.")
     return found
 

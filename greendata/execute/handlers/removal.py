@@ -157,7 +157,7 @@ def _survivor_problem(
     is_itself = context.store.identity(found.item) == context.store.identity(item)
     if is_itself or is_same_object(survivor, action, context):
         return skipped("no-survivor", f"{survivor.uri}: is the object itself by another name.")
-    if found.is_archived and found.restore_state != "restored":
+    if found.is_unreadable:
         return skipped("no-survivor", f"{survivor.uri}: is archived.")
     if survivor.basis.startswith(BYTES):
         if found.item.size_bytes != item.size_bytes:

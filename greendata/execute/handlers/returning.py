@@ -137,7 +137,7 @@ class UntierHandler(Handler):
                 store.restore(action.uri, days=RESTORE_DAYS)
             hours = restore_hours(action.uri, details.item.storage_class)
             details = store.details(action.uri)
-        if not details.is_archived or details.restore_state == "restored":
+        if not details.is_unreadable:
             return None
         due_at = context.now() + timedelta(hours=hours)
         return Outcome(

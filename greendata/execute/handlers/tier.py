@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from greendata.execute.copying import COMPARED, lost_beside, require_same_bytes
+from greendata.execute.copying import lost_beside, require_same_bytes, same_checksum
 from greendata.execute.etags import is_content_of
 from greendata.execute.handlers.base import CannotUndo, Context, Handler, planned_details
 from greendata.execute.records import Action, Outcome, Survivor, done, failed, skipped
@@ -151,8 +151,8 @@ def _is_planned_content(
 ) -> bool:
     """Whether it is the planned content with another ETag, as copies of uploads in parts have."""
     known: Mapping[str, str] = before.get("checksums", {})
-    for name in COMPARED:
-        if name in known and name in details.checksums:
-            return known[name] == details.checksums[name]
-    is_unreadable = details.is_archived and details.restore_state != "restored"
-    return not is_unreadable and is_content_of(context.store, details.item, str(action.etag))
+    is_same = same_checksum(known, details.checksums)
+    if is_same is not None:
+        return is_same
+    etag = str(action.etag)
+    return not details.is_unreadable and is_content_of(context.store, details.item, etag)
