@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 PLAN_MEMORY_BYTES = 3 * 2**30
 """Beyond it the tables of a plan spill to a temporary folder."""
+MOST_WORDS = 4096
+"""Of a column written by dictionary: more are names and digests, and the attempt is for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,7 +273,8 @@ def _write_table(connection: DuckDBPyConnection, view: str, path: Path) -> PlanF
 
     escaped = str(path).replace("'", "''")
     connection.execute(
-        f"COPY (FROM {view}) TO '{escaped}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+        f"COPY (FROM {view}) TO '{escaped}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
+        f" DICTIONARY_SIZE_LIMIT {MOST_WORDS})"
     )
     (row,) = connection.execute(
         "SELECT num_rows FROM parquet_file_metadata($1)", [str(path)]

@@ -26,7 +26,7 @@ CODES = 256
 
 _REFUSED = 2**20  # above all codes of reasons
 _PINNED = 2**40  # above all that are refused
-_ORDER = "store_id, uri, version_id NULLS FIRST"
+_ORDER = "uri, version_id NULLS FIRST"  # in a store; a key that is always the same costs, too
 
 
 def enumeration(words: Iterable[str]) -> str:
@@ -46,11 +46,11 @@ def create_results(connection: DuckDBPyConnection, compiled: CompiledPolicies, b
     _create_whys(connection, compiled)
     stores = connection.execute("SELECT DISTINCT store_id FROM plan_decided ORDER BY 1").fetchall()
     store = enumeration(store_id for (store_id,) in stores)
+    order = _ORDER if len(stores) == 1 else f"store_id, {_ORDER}"
     create_view(
         connection,
         "plan_actions",
-        f"SELECT {_as_texts(ACTIONS)} FROM (FROM ({_actions_sql(basis, store)})"
-        f' ORDER BY {_ORDER}, kind, "to")',
+        f"SELECT {_as_texts(ACTIONS)} FROM ({_actions_sql(basis, store, order)})",
     )
     why = f"d.stays_code * {CODES} + d.stays_policy"
     pinned = "plan_decided d"
@@ -69,7 +69,7 @@ def create_results(connection: DuckDBPyConnection, compiled: CompiledPolicies, b
         connection,
         "plan_decisions",
         f"SELECT {_as_texts(DECISIONS)} FROM (SELECT {', '.join(DECISIONS.names)}"
-        f" FROM plan_stays_rows s JOIN plan_whys w ON w.why = s.why ORDER BY {_ORDER})",
+        f" FROM plan_stays_rows s JOIN plan_whys w ON w.why = s.why ORDER BY {order})",
     )
 
 
@@ -119,6 +119,8 @@ def _create_refused(connection: DuckDBPyConnection) -> None:
         "CREATE OR REPLACE TEMP TABLE plan_refused AS"
         f" SELECT number, arg_min(why, (enum_code(kind)::INTEGER * {CODES} + policy)) AS why FROM ("
         "  SELECT p.number, p.kind, p.policy, w.why FROM plan_priced p"
+        "  SEMI JOIN (SELECT number FROM plan_priced WHERE refusal IS NOT NULL) r"
+        "  ON r.number = p.number"
         "  LEFT JOIN plan_refused_whys w ON w.refusal = p.refusal AND w.policy = p.policy"
         "  AND w.detail IS NOT DISTINCT FROM"
         "  CASE WHEN p.refusal = 'guard' THEN p.guard ELSE p.detail END)"
@@ -176,22 +178,27 @@ def _create_whys(connection: DuckDBPyConnection, compiled: CompiledPolicies) -> 
     )
 
 
-def _actions_sql(basis: str, store: str) -> str:
-    """Ids are digests of what identifies an action; the separator is in no URI."""
+def _actions_sql(basis: str, store: str, order: str) -> str:
+    """Ids are digests of what identifies an action; the separator is in no URI.
+
+    They are taken after the sort, which then need not carry them. Only tags act more than once on
+    an object.
+    """
+    among = "CASE WHEN p.kind = 'tag' THEN p.to_::VARCHAR END"
     identity = (
-        f"concat('{basis}', p.store_id, chr(10), p.uri, chr(10), p.version_id, chr(10), p.etag,"
-        " chr(10), p.kind, chr(10), p.to_)"
+        f"concat('{basis}', store_id, chr(10), uri, chr(10), version_id, chr(10), etag,"
+        ' chr(10), kind, chr(10), "to")'
     )
     together = (
-        "CASE WHEN p.group_text IS NOT NULL"
-        f" THEN substr(sha256('{basis}' || p.kind || chr(10) || p.policy || chr(10)"
-        " || p.group_text), 1, 32) END"
+        "CASE WHEN group_text IS NOT NULL"
+        f" THEN substr(sha256('{basis}' || kind || chr(10) || policy || chr(10)"
+        " || group_text), 1, 32) END"
     )
     return (
-        "SELECT *, coalesce(together, action_id) AS group_id FROM (SELECT"
-        f" substr(sha256({identity}), 1, 32) AS action_id, {together} AS together,"
+        "SELECT *, coalesce(together, action_id) AS group_id FROM (SELECT *,"
+        f" substr(sha256({identity}), 1, 32) AS action_id, {together} AS together FROM (SELECT"
         f" p.kind, p.uri, p.store_id::{store} AS store_id, p.version_id, p.etag, p.size_bytes,"
-        ' p.from_, p.to_::VARCHAR AS "to", n.policy, n.reason,'
+        ' p.from_, p.to_::VARCHAR AS "to", n.policy, n.reason, p.group_text,'
         " s.survivors, s.survivor_basis, p.fees AS fees_usd, p.saving AS monthly_saving_usd,"
         " p.payback AS payback_days, p.kwh_low AS energy_kwh_low,"
         " p.kwh_central AS energy_kwh_central, p.kwh_high AS energy_kwh_high,"
@@ -200,7 +207,7 @@ def _actions_sql(basis: str, store: str) -> str:
         " p.is_hold_unknown AS is_hold_checked_at_apply"
         " FROM plan_priced p JOIN plan_names n ON n.number = p.policy"
         " LEFT JOIN plan_survivors s ON p.kind = 'quarantine' AND s.number = p.number"
-        " WHERE p.refusal IS NULL)"
+        f" WHERE p.refusal IS NULL ORDER BY {order}, p.kind, {among}))"
     )
 
 
