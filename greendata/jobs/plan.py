@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from greendata.jobs.view import OpenInventory
     from greendata.plan.document import PlanDocument, PlanFile
 
-PLAN_MEMORY_BYTES = 3 * 2**30
+PLAN_MEMORY_BYTES = 13 * 2**28
 """Beyond it the tables of a plan spill to a temporary folder."""
 MOST_WORDS = 4096
 """Of a column written by dictionary: more are names and digests, and the attempt is for nothing."""

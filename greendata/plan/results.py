@@ -38,7 +38,7 @@ def enumeration(words: Iterable[str]) -> str:
 def create_results(connection: DuckDBPyConnection, compiled: CompiledPolicies, basis: str) -> None:
     """Views ``plan_actions``, ``plan_decisions`` and ``plan_stays_rows``.
 
-    From ``plan_decided``, ``plan_acting``, ``plan_priced`` and ``plan_survivors``.
+    From ``plan_decided``, ``plan_priced`` and ``plan_survivors``; what only these needed goes.
     """
     _create_names(connection, compiled)
     _create_refused(connection)
@@ -52,6 +52,7 @@ def create_results(connection: DuckDBPyConnection, compiled: CompiledPolicies, b
         "plan_actions",
         f"SELECT {_as_texts(ACTIONS)} FROM ({_actions_sql(basis, store, order)})",
     )
+    _let_go(connection, is_pinned=is_pinned)
     why = f"d.stays_code * {CODES} + d.stays_policy"
     pinned = "plan_decided d"
     if is_pinned:
@@ -63,7 +64,7 @@ def create_results(connection: DuckDBPyConnection, compiled: CompiledPolicies, b
         f"SELECT d.uri, d.store_id::{store} AS store_id, d.version_id, d.size_bytes,"
         f" {why} AS why FROM {pinned} WHERE NOT d.is_decided"
         f" UNION ALL SELECT d.uri, d.store_id::{store}, d.version_id, d.size_bytes, f.why"
-        " FROM plan_refused f JOIN plan_acting d ON d.number = f.number",
+        " FROM plan_refused f JOIN plan_decided d ON d.rowid = f.number",
     )
     create_view(
         connection,
@@ -71,6 +72,16 @@ def create_results(connection: DuckDBPyConnection, compiled: CompiledPolicies, b
         f"SELECT {_as_texts(DECISIONS)} FROM (SELECT {', '.join(DECISIONS.names)}"
         f" FROM plan_stays_rows s JOIN plan_whys w ON w.why = s.why ORDER BY {order})",
     )
+
+
+def _let_go(connection: DuckDBPyConnection, *, is_pinned: bool) -> None:
+    """Keep what the reasons in ``plan_decided`` need: the rest is a third of it and would spill."""
+    kept = {"uri", "store_id", "version_id", "size_bytes", "is_decided", "stays_code"}
+    kept |= {"stays_policy"} | ({"pinned_by"} if is_pinned else set())
+    connection.execute("DROP VIEW plan_acting")
+    for name, *_ in connection.execute("DESCRIBE plan_decided").fetchall():
+        if name not in kept:
+            connection.execute(f'ALTER TABLE plan_decided DROP COLUMN "{name}"')
 
 
 def _as_texts(schema: pa.Schema) -> str:
