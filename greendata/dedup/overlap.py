@@ -76,32 +76,45 @@ def count_contained(
     )
     ((units,),) = connection.execute("SELECT count(*) FROM units").fetchall()
     most = MAX_PARTNERS[level]
+    connection.execute(_TABLES)
+    ((rows,),) = connection.execute(f"SELECT count(*) FROM {sources.documents}").fetchall()
+    parts = 1 << max(0, (int(rows) // DOCUMENTS_AT_ONCE).bit_length()) if units > 1 else 0
     numbered = "row_number() OVER (PARTITION BY digest_high, digest_low ORDER BY u.number)"
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE holdings AS"
-        " SELECT digest_high, digest_low, u.number AS unit, count(*) AS documents,"
-        f" sum(text_bytes)::BIGINT AS text_bytes, {numbered if units > most else 1} AS place"
-        f" FROM {sources.documents} SEMI JOIN {sources.shared_texts}"
-        f" USING (digest_high, digest_low) JOIN units u ON u.unit = {unit}"
-        f" WHERE {units > 1} GROUP BY digest_high, digest_low, u.number"
+    holdings = _HOLDINGS.format(
+        documents=sources.documents,
+        shared_texts=sources.shared_texts,
+        unit=unit,
+        place=numbered if units > most else 1,
     )
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE contained_parts(a INTEGER, b INTEGER, documents BIGINT,"
-        " text_bytes BIGINT, exact_documents BIGINT)"
-    )
-    ((texts,),) = connection.execute(f"SELECT count(*) FROM {sources.shared_texts}").fetchall()
-    parts = 1 << max(0, (int(texts) // _TEXTS_AT_ONCE).bit_length()) if units > 1 else 0
-    for part in range(parts):  # each text is in one part, whose groups fit in memory
-        bound = {"mask": parts - 1, "part": part, "most": most}
-        connection.execute(
-            _MATCHES.format(shared_texts=sources.shared_texts, verified=sources.verified), bound
-        )
+    matches = _MATCHES.format(shared_texts=sources.shared_texts, verified=sources.verified)
+    for part in range(parts):  # each text is in one part, whose joins and groups fit in memory
+        connection.execute(holdings, {"mask": parts - 1, "part": part})
+    for part in range(parts):
+        connection.execute(matches, {"mask": parts - 1, "part": part, "most": most})
     connection.execute(_CONTAINED.format(table=table))
     crowded = connection.execute("SELECT count(*) FROM holdings WHERE place = ? + 1", [most])
     return int(crowded.fetchall()[0][0])
 
 
-_TEXTS_AT_ONCE = 500_000
+DOCUMENTS_AT_ONCE = 500_000
+"""Joined and grouped at once: DuckDB holds up to twice their rows, and cannot tell how many."""
+
+_TABLES = """
+CREATE OR REPLACE TEMP TABLE holdings(digest_high BIGINT, digest_low BIGINT, unit INTEGER,
+    documents BIGINT, text_bytes BIGINT, place BIGINT);
+CREATE OR REPLACE TEMP TABLE contained_parts(a INTEGER, b INTEGER, documents BIGINT,
+    text_bytes BIGINT, exact_documents BIGINT);
+"""
+
+_HOLDINGS = """
+INSERT INTO holdings
+SELECT digest_high, digest_low, u.number AS unit, count(*) AS documents,
+    sum(text_bytes)::BIGINT AS text_bytes, {place} AS place
+FROM (SELECT * FROM {documents} WHERE digest_low & $mask = $part)
+SEMI JOIN (SELECT * FROM {shared_texts} WHERE digest_low & $mask = $part)
+USING (digest_high, digest_low) JOIN units u ON u.unit = {unit}
+GROUP BY digest_high, digest_low, u.number
+"""
 
 # contained(a, b): what of unit a has an identical or verified text in unit b.
 _MATCHES = """

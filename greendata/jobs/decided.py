@@ -94,9 +94,10 @@ def load_shared(
 
 
 _SHARED = f"""
-CREATE OR REPLACE TEMP VIEW single_places AS
+CREATE OR REPLACE TEMP TABLE single_places AS
     SELECT digest_high, digest_low, position, text_bytes FROM shared_places
     ANTI JOIN copies USING (digest_high, digest_low);
+DROP TABLE shared_places;
 CREATE OR REPLACE TEMP TABLE shared_texts AS
     SELECT digest_high, digest_low FROM single_places
     UNION ALL SELECT digest_high, digest_low FROM copies;
@@ -111,7 +112,7 @@ CREATE OR REPLACE TEMP VIEW shared_documents AS
 def drop_shared(connection: DuckDBPyConnection) -> None:
     """Leave the memory of what overlaps were counted from to what comes next."""
     connection.execute(
-        "DROP VIEW shared_documents; DROP VIEW single_places; DROP TABLE shared_places;"
+        "DROP VIEW shared_documents; DROP TABLE single_places;"
         "DROP TABLE shared_texts; DROP TABLE verified; DROP TABLE holdings"
     )
 

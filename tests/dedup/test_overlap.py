@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Literal
+from unittest import mock
 
 import duckdb
 import pyarrow as pa
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 
 from greendata.catalog.schemas import SCHEMAS
 from greendata.dedup import overlap
-from greendata.dedup.overlap import Level, Sources, load_overlaps
+from greendata.dedup.overlap import Level, Sources, count_contained, load_overlaps
+from greendata.sql import open_duckdb
 from tests.examples import examples
 
 Document = tuple[str, str, int]
@@ -102,13 +105,14 @@ def brute_force(
 
 
 @settings(max_examples=examples(60))
-@given(DOCUMENTS, VERIFIED, st.sampled_from(["dataset", "object"]))
+@given(DOCUMENTS, VERIFIED, st.sampled_from(["dataset", "object"]), st.sampled_from([3, 1000]))
 def test_overlap_is_what_counting_by_hand_gives(
-    documents: list[Document], verified: set[tuple[int, int]], level: Level
+    documents: list[Document], verified: set[tuple[int, int]], level: Level, at_once: int
 ) -> None:
     here = {text for _, _, text in documents}
     pairs = {(a, b) for a, b in verified if {a, b} <= here}
-    rows, crowded = found_rows(documents, pairs, level)
+    with mock.patch.object(overlap, "DOCUMENTS_AT_ONCE", at_once):
+        rows, crowded = found_rows(documents, pairs, level)
     wanted = brute_force(documents, pairs, level)
     assert [row[:3] for row in rows] == [row[:3] for row in wanted]
     for row, expected in zip(rows, wanted, strict=True):
@@ -123,3 +127,46 @@ def test_texts_that_are_everywhere_are_bounded_and_counted(
     rows, crowded = found_rows([("P", f"P/{n}", 1) for n in range(10)], set(), "object")
     assert crowded == 1
     assert len(rows) == 3 + 3 * 7
+
+
+_MANY = """
+CREATE TEMP TABLE shared_texts AS
+    SELECT (hash(i) >> 1)::BIGINT AS digest_high, (hash(-i) >> 1)::BIGINT AS digest_low, i AS row
+    FROM range(1400000) r(i);
+CREATE TEMP TABLE objects AS
+    SELECT i AS object_order, 'd' AS dataset,
+        'file:///a/long/folder/of/some/dataset/that/has/files/part-' || i AS uri
+    FROM range(4) r(i);
+CREATE TEMP TABLE copies AS
+    SELECT digest_high, digest_low, row FROM shared_texts WHERE digest_high % 3 = 0;
+CREATE TEMP TABLE copied AS
+    SELECT digest_high, digest_low, ((2 * n + (digest_high & 1)) << 36) | row AS position,
+        9 AS text_bytes
+    FROM copies, range(2) q(n);
+CREATE TEMP TABLE places AS
+    SELECT digest_high, digest_low, ((digest_high & 3) << 36) | row AS position, 9 AS text_bytes
+    FROM shared_texts
+    WHERE digest_high % 3 > 0 OR digest_low % 10 = 0;
+CREATE TEMP VIEW documents AS
+    SELECT o.uri, o.dataset, d.digest_high, d.digest_low, d.text_bytes FROM (
+        SELECT * FROM places ANTI JOIN copies USING (digest_high, digest_low)
+        UNION ALL FROM copied
+    ) d JOIN objects o ON o.object_order = d.position >> 36;
+CREATE TEMP TABLE verified AS
+    SELECT digest_high AS a_digest_high, digest_low AS a_digest_low,
+        digest_high AS b_digest_high, digest_low AS b_digest_low FROM shared_texts LIMIT 0;
+"""
+
+
+def test_millions_of_texts_are_counted_in_the_memory_of_a_scan(tmp_path: Path) -> None:
+    # how many rows the view has DuckDB cannot tell; it held all of them twice
+    with open_duckdb(
+        memory_bytes=512 * 2**20, spill_directory=tmp_path / "spill", threads=2
+    ) as connection:
+        connection.execute(_MANY)
+        count_contained(connection, "object", Sources(), "contained")
+        rows = connection.execute("SELECT right(a, 1), right(b, 1), documents FROM contained")
+        found = {(a, b): documents for a, b, documents in rows.fetchall()}
+        even = connection.execute("SELECT count(*) FROM copies WHERE digest_high & 1 = 0")
+        assert found[("0", "2")] == found[("2", "0")] == even.fetchall()[0][0] > 200_000
+        assert set(found) == {("0", "2"), ("2", "0"), ("1", "3"), ("3", "1")}
