@@ -23,6 +23,7 @@ from greendata.catalog.commits import (
     started_at,
 )
 from greendata.catalog.failures import storage_error, storage_errors
+from greendata.catalog.newest import NewestTables
 from greendata.catalog.places import LocalPlace, Place
 from greendata.catalog.schemas import COMMITS, LATE, REFRESHED, RESULTS, SCANNED, SCHEMAS
 from greendata.errors import (
@@ -59,6 +60,7 @@ class Catalog:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.name = place.name
+        self._newest: NewestTables[DeltaTable] = NewestTables(lambda folder: _opened(folder, None))
 
     @classmethod
     def open(cls, place: Place, *, create: bool) -> Catalog:
@@ -418,7 +420,7 @@ class Catalog:
     def _open(self, name: str) -> DeltaTable:
         with storage_errors(self.name):
             self.place.sync(_folder(name))
-        return _opened(self.place.folder / _folder(name), None)
+        return self._newest.open(self.place.folder / _folder(name))
 
 
 def _opened(folder: Path, version: int | None) -> DeltaTable:

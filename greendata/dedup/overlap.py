@@ -112,7 +112,7 @@ SELECT digest_high, digest_low, u.number AS unit, count(*) AS documents,
     sum(text_bytes)::BIGINT AS text_bytes, {place} AS place
 FROM (SELECT * FROM {documents} WHERE digest_low & $mask = $part)
 SEMI JOIN (SELECT * FROM {shared_texts} WHERE digest_low & $mask = $part)
-USING (digest_high, digest_low) JOIN units u ON u.unit = {unit}
+USING (digest_high, digest_low) LEFT JOIN units u ON u.unit = {unit}
 GROUP BY digest_high, digest_low, u.number
 """
 

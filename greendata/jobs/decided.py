@@ -105,7 +105,7 @@ CREATE OR REPLACE TEMP VIEW shared_documents AS
     SELECT o.uri, o.dataset, d.digest_high, d.digest_low, d.text_bytes FROM (
         SELECT digest_high, digest_low, position, text_bytes FROM single_places
         UNION ALL SELECT digest_high, digest_low, position, text_bytes FROM copied
-    ) d JOIN objects o ON o.object_order = d.position >> {POSITION_BITS};
+    ) d LEFT JOIN objects o ON o.object_order = d.position >> {POSITION_BITS};
 """
 
 

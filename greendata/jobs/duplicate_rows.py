@@ -17,14 +17,21 @@ def load_duplicates(connection: DuckDBPyConnection) -> None:
             columns=_COLUMNS,
             bits=POSITION_BITS,
             mask=(1 << POSITION_BITS) - 1,
-            shown=_shown("duplicate_places"),
+            shown=_shown(f"({_places('true')})"),
         )
     )
 
 
-def sorted_duplicates(order: str) -> str:
-    """A query for ``duplicate_rows`` in an order of its columns; names and digests come last."""
-    return _shown(f"(SELECT * FROM duplicate_places ORDER BY {order})")
+def sorted_duplicates(condition: str, order: str) -> str:
+    """A query for some of ``duplicate_rows`` in an order of its columns.
+
+    Names and digests come last. ``condition`` is one on ``duplicate_numbers``.
+    """
+    return _shown(f"({_places(condition)} ORDER BY {order})")
+
+
+def _places(condition: str) -> str:
+    return _PLACES.format(condition=condition)
 
 
 def _shown(places: str) -> str:
@@ -81,18 +88,22 @@ CREATE OR REPLACE TYPE etags AS ENUM (
 CREATE TEMP TABLE named AS
     SELECT object_order, uri::uris AS uri, dataset::datasets AS dataset, etag::etags AS etag
     FROM named_objects;
-CREATE OR REPLACE TEMP VIEW duplicate_places AS
-    SELECT od.uri AS document_uri, d.document_row, ok.uri AS kept_uri, d.kept_row,
-        d.kind, d.jaccard, d.containment,
-        d.text_bytes AS document_text_bytes, d.kept_text_bytes,
-        od.dataset AS document_dataset, ok.dataset AS kept_dataset,
-        od.etag AS document_etag, ok.etag AS kept_etag,
-        d.row_group AS document_row_group, d.kept_row_group,
-        d.digest_high, d.digest_low, d.kept_high, d.kept_low
-    FROM duplicate_numbers d
-    JOIN named od ON od.object_order = d.document_order
-    JOIN named ok ON ok.object_order = d.kept_order;
 CREATE OR REPLACE TEMP VIEW duplicate_rows AS {shown};
+"""
+
+# LEFT, though all are named: of a position's bits DuckDB cannot tell how many objects they name,
+# and would take the millions of rows for few and hold them in memory.
+_PLACES = """
+SELECT od.uri AS document_uri, d.document_row, ok.uri AS kept_uri, d.kept_row,
+    d.kind, d.jaccard, d.containment,
+    d.text_bytes AS document_text_bytes, d.kept_text_bytes,
+    od.dataset AS document_dataset, ok.dataset AS kept_dataset,
+    od.etag AS document_etag, ok.etag AS kept_etag,
+    d.row_group AS document_row_group, d.kept_row_group,
+    d.digest_high, d.digest_low, d.kept_high, d.kept_low
+FROM (SELECT * FROM duplicate_numbers WHERE {condition}) d
+LEFT JOIN named od ON od.object_order = d.document_order
+LEFT JOIN named ok ON ok.object_order = d.kept_order
 """
 
 _COLUMNS = (

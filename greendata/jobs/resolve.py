@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from greendata.catalog.queries import SQL_TYPES, create_table
+from greendata.catalog.queries import create_table
 from greendata.catalog.schemas import SCHEMAS
 from greendata.dedup.buckets import (
     MOST_ROWS,
@@ -43,7 +43,7 @@ from greendata.jobs.decided import (
     load_partners,
     load_shared,
 )
-from greendata.jobs.duplicate_rows import load_duplicates, sorted_duplicates
+from greendata.jobs.duplicate_rows import load_duplicates
 from greendata.jobs.growth import choose_documents, read_chosen_bands
 from greendata.jobs.rereading import TextReader, known_objects
 from greendata.jobs.spread_members import spread_entries
@@ -284,31 +284,3 @@ CREATE OR REPLACE TEMP TABLE totals AS
     UNION ALL SELECT 'object', uri, sum(documents)::BIGINT, sum(text_bytes)::BIGINT
     FROM objects WHERE status = 'read' GROUP BY uri
 """
-
-
-_ORDER = {
-    "pairs": "a_digest_high, a_digest_low, b_digest_high, b_digest_low",
-    "duplicates": "document_uri, document_row",
-    "groups": "text_group, digest_high, digest_low",
-    "settled": "digest_high, digest_low",
-    "overlaps": "level, a, b",
-}
-
-
-def write_result(connection: DuckDBPyConnection, name: str, path: Path) -> int:
-    """Write a result table in the catalog's schema to a Parquet file; returns its rows.
-
-    Sorted, so that equal results are equal files; DuckDB streams and spills, whatever the size.
-    """
-    columns = ", ".join(
-        f"{column.name}::{SQL_TYPES[str(column.type)]} AS {column.name}" for column in SCHEMAS[name]
-    )
-    if name == "duplicates":
-        query = sorted_duplicates(_ORDER[name])
-    else:
-        query = f"SELECT * FROM {name.removesuffix('s')}_rows ORDER BY {_ORDER[name]}"
-    target = str(path).replace("'", "''")
-    done = connection.execute(
-        f"COPY (SELECT {columns} FROM ({query})) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
-    )
-    return int(done.fetchall()[0][0])

@@ -41,17 +41,20 @@ from greendata.jobs.housekeeping import compact, is_worthwhile
 from greendata.jobs.keyindexes import keep_indexes
 from greendata.jobs.reading import MAX_CRASHES
 from greendata.jobs.request import ScanRequest, fingerprint_parameters
-from greendata.jobs.resolve import ResolveSettings, resolve, write_result
+from greendata.jobs.resolve import ResolveSettings, resolve
 from greendata.jobs.results import catalog_place
 from greendata.jobs.spread_reading import shards_reader
 from greendata.jobs.summarise import count_datasets, load_scope, warnings_of
 from greendata.jobs.textcache import TextCache
 from greendata.jobs.told import Told, list_and_record, tell
+from greendata.jobs.writing import write_results
 from greendata.model import ScanSummary, SkippedDocument, SkippedObject
 from greendata.progress import TimedProgress
-from greendata.sql import load_duckdb, open_duckdb, query_errors
+from greendata.sql import load_libraries, open_duckdb, query_errors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
@@ -106,7 +109,7 @@ class Scanning:
         from greendata.catalog.tables import Catalog
         from greendata.stores.opening import Stores
 
-        load_duckdb()
+        load_libraries()
         spreads.check_runner(request)
         self.request, self.now, self.denied = request, now, denied
         self.progress = TimedProgress(progress)
@@ -120,6 +123,7 @@ class Scanning:
         self.parameters = fingerprint_parameters(request, self.base)
         self.options = options_key(request.read_options)
         self.examples: list[SkippedDocument] = []
+        self.duckdb_bytes = request.memory_bytes // 4
         self.texts = TextCache(request.memory_bytes // 8)
         self.spread: spreads.Spread | None = None
         self.read_text_bytes = 0
@@ -269,7 +273,7 @@ class Scanning:
             ["Loading the kernel; compiling it, once for a processor, takes about ten seconds."],
         )
         notice.start()
-        from greendata.dedup.kernel import digest, fingerprint, nominate  # noqa: F401
+        from greendata.dedup.kernel import digest, fingerprint, nominate, postings  # noqa: F401
 
         notice.cancel()
         self.startup += Moment.now() - before
@@ -369,13 +373,17 @@ class Scanning:
             spread=self.spread,
         )
         resolution = resolve(connection, self.store, settings, self.progress)
-        pairs = staging.folder / f"pairs-{len(found.pairs)}.parquet"
-        if write_result(connection, "pairs", pairs):
-            found.pairs.append(pairs)
+        found.pairs += self._write(connection, "pairs", staging, len(found.pairs))
         connection.execute("DROP TABLE pair_rows")
         if self.is_narrowed:
             return resolution, show_all_duplicates(connection)
         return resolution, "duplicate_rows"
+
+    def _write(
+        self, connection: DuckDBPyConnection, name: str, staging: Staging, number: int
+    ) -> list[Path]:
+        folder = staging.folder / f"{name}-{number}"
+        return write_results(connection, name, folder, memory_bytes=self.duckdb_bytes)
 
     def _may_narrow(self, base: Snapshot) -> bool:
         """Whether there are results that go on being right where nothing changed."""
@@ -399,9 +407,8 @@ class Scanning:
         catalog.adopt_files("pairs", scan_id, found.pairs[found.committed_pairs :])
         found.committed_pairs = len(found.pairs)
         for name in RESULTS:
-            path = staging.folder / f"{name}-{attempt}.parquet"
-            rows = write_result(connection, name, path)
-            catalog.adopt_files(name, results_id, [path] if rows else [])
+            files = self._write(connection, name, staging, attempt)
+            catalog.adopt_files(name, results_id, files)
         last = self.base.last
         row = {
             "scan_id": scan_id,
@@ -478,10 +485,10 @@ class Scanning:
 
     @contextlib.contextmanager
     def _connect(self, staging: Staging | None = None) -> Iterator[DuckDBPyConnection]:
-        """DuckDB with a quarter of the memory, spilling into the staging folder."""
+        """DuckDB, spilling into the staging folder."""
         folder = staging.folder if staging else self.catalog.staging_root
         connection = open_duckdb(
-            memory_bytes=self.request.memory_bytes // 4,
+            memory_bytes=self.duckdb_bytes,
             spill_directory=folder / "spill",
             threads=self.request.worker_count,
         )
