@@ -71,20 +71,19 @@ def _table(name: str) -> str:
 
 def _parts(connection: DuckDBPyConnection, name: str, at_once: int) -> Iterator[str]:
     """Conditions, one after the other in the table's order, under which about so many rows are."""
-    ((rows,),) = connection.execute(f"SELECT count(*) FROM {_table(name)}").fetchall()
+    counted = "duplicate_numbers" if name == "duplicates" else _table(name)
+    ((rows,),) = connection.execute(f"SELECT count(*) FROM {counted}").fetchall()
     if not rows:
         return
-    if rows <= at_once:
+    if rows <= at_once or name == "overlaps":
         yield "true"
     elif name == "duplicates":
         yield from _object_parts(connection, at_once)
-    elif name in _LEADING_DIGEST:
+    else:
         count = -(-rows // at_once)
         bounds = [-(2**63) + (2**64 * part) // count for part in range(count + 1)]
         for low, high in itertools.pairwise(bounds):
             yield f"{_LEADING_DIGEST[name]} BETWEEN {low} AND {high - 1}"
-    else:
-        yield "true"
 
 
 def _object_parts(connection: DuckDBPyConnection, at_once: int) -> Iterator[str]:
